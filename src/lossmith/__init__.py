@@ -1,0 +1,1 @@
+"""Fine-tune language models on the objective the task really has."""
