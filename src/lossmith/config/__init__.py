@@ -1,0 +1,1 @@
+"""The typed configuration: schema, composition of presets, files and overrides."""

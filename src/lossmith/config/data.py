@@ -1,0 +1,102 @@
+"""The `data` group: where records come from, how they are split and rendered."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from lossmith.config.strict import Group
+
+Truncation = Literal["drop", "cut_prompt", "cut_answer", "error"]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class WeightedFile(Group):
+    """A file whose training records are repeated or sampled."""
+
+    path: str
+    weight: Annotated[float, Field(gt=0)] = 1.0
+
+
+FileList = str | list[str | WeightedFile]
+
+
+class SplitFiles(Group):
+    """Files named by split; what has no file is cut from `train` by fraction."""
+
+    train: FileList | None = None
+    validation: FileList | None = None
+    test: FileList | None = None
+
+
+class SplitConfig(Group):
+    """How records without a split of their own are divided."""
+
+    validation: Fraction = Field(0.1, description="fraction of the records, chosen by seed")
+    test: Fraction = Field(0.1, description="fraction of the records, chosen by seed")
+    column: str | None = Field(None, description="column whose value names the split")
+    map: dict[str, Literal["train", "validation", "test"]] = Field(
+        default_factory=dict, description="value of the column: split"
+    )
+
+    @model_validator(mode="after")
+    def _leaves_training_records(self) -> SplitConfig:
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test together leave no training records")
+        return self
+
+
+class FieldOffsets(Group):
+    """A span that the source gives as character offsets into a field."""
+
+    field: str
+    offsets: str
+
+
+class DataConfig(Group):
+    """Sources, columns, splits, template and limits."""
+
+    files: SplitFiles | FileList | None = Field(
+        None, description="one file, a list, {train, validation, test}, or [{path, weight}, ...]"
+    )
+    source: str | None = Field(None, description="module:function that yields one dict a record")
+    source_options: dict[str, Any] = Field(default_factory=dict, description="keywords of that function")
+    sample_by: Literal["line", "paragraph", "document"] = Field(
+        "line", description="what one record of a plain text file is"
+    )
+    fields: dict[str, str] = Field(
+        default_factory=dict, description="name in the template: column (dotted path); empty: every column"
+    )
+    parse: dict[str, Literal["json", "literal", "list"]] = Field(
+        default_factory=dict, description="column: how a cell that holds a list is read"
+    )
+    messages: str | None = Field(None, description="column that already holds messages")
+    id: str | None = Field(None, description="column; default file and line")
+    group: str | list[str] | None = Field(None, description="column(s) a figure is reported for")
+    cluster: str | None = Field(None, description="column: never crosses splits, unit of resampling")
+    label: str | list[str] | None = Field(None, description="column, or 0/1 columns for multi-label")
+    task: str | None = Field(None, description="column that names the record's task")
+    keep: list[str] = Field(default_factory=list, description="source columns copied into predictions")
+    split: SplitConfig = Field(default_factory=SplitConfig)
+    limit: Annotated[int, Field(gt=0)] | Annotated[str, Field(pattern=r"^\d+(\.\d+)?%$")] | None = Field(
+        None, description='records, or "10%", sampled by seed'
+    )
+    normalize: list[str] = Field(default_factory=list, description="named text steps, in order")
+    max_rejected: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.01, description="share of rejected records at which the run stops"
+    )
+    max_length: Annotated[int, Field(gt=1)] = Field(1024, description="tokens of a record")
+    truncation: Truncation = "drop"
+    spans: dict[str, FieldOffsets] = Field(
+        default_factory=dict, description="name: {field, offsets}: character offsets into a field"
+    )
+    template: dict[str, Any] | str | None = Field(
+        None, description="{prompt, answer}, {messages: [...]}, {text}, or a file"
+    )
+    template_kwargs: dict[str, Any] = Field(
+        default_factory=dict, description="arguments of the chat template, enable_thinking among them"
+    )
+    template_date: str = Field("2026-01-01", description="the day that a chat template prints as today")
+    turns: Literal["all", "last"] = Field("all", description="which assistant turns are answers")
+    special_tokens_in_text: Literal["reject", "keep"] = "reject"

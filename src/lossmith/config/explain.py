@@ -1,0 +1,144 @@
+"""Validation errors in words: the path, what was got, what was expected, the nearest name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from lossmith.config.schema import Config
+from lossmith.errors import ConfigError, nearest
+
+# What other tools call a key that exists here under the name of transformers or peft.
+KNOWN_ELSEWHERE: Mapping[str, str] = {
+    "lr": "train.learning_rate",
+    "learning_rate": "train.learning_rate",
+    "batch_size": "train.per_device_train_batch_size",
+    "train_batch_size": "train.per_device_train_batch_size",
+    "micro_batch_size": "train.per_device_train_batch_size",
+    "epochs": "train.num_train_epochs",
+    "num_epochs": "train.num_train_epochs",
+    "warmup_ratio": "train.warmup_steps (below 1 it is a share of all steps)",
+    "adam_betas": "train.adam_beta1 and train.adam_beta2",
+    "evaluation_strategy": "train.eval_strategy",
+    "base_model": "model.base",
+    "model_name_or_path": "model.base",
+    "target_modules": "model.lora_target_modules",
+    "r": "model.lora_r",
+    "max_seq_length": "data.max_length",
+    "cutoff_len": "data.max_length",
+    "sequence_len": "data.max_length",
+    "dataset": "data.files",
+    "train_file": "data.files",
+    "losses": "objective",
+    "loss": "objective",
+}
+
+
+def explain(error: ValidationError, values: Mapping[str, Any]) -> ConfigError:
+    """One ConfigError for all that pydantic found."""
+    found: dict[str, ConfigError] = {}
+    for item in error.errors():
+        path = _path(item["loc"], values)
+        # A union reports once for each member; the first says enough, with the members named.
+        if path not in found:
+            found[path] = _one(item, path, values)
+    errors = list(found.values())
+    if len(errors) == 1:
+        return errors[0]
+    lines = "\n".join(f"- {e.message}" + (f": {e.fix}" if e.fix else "") for e in errors)
+    return ConfigError(f"{len(errors)} keys of the configuration are wrong\n{lines}")
+
+
+def _path(location: tuple[int | str, ...], values: Any) -> str:
+    """The dotted path without the union members that pydantic puts into a location."""
+    parts: list[str] = []
+    here = values
+    for part in location:
+        if isinstance(here, Mapping) and part in here:
+            here = here[str(part)]
+        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+            here = here[part]
+        else:
+            continue
+        parts.append(str(part))
+    return ".".join(parts)
+
+
+def _one(item: Any, path: str, values: Mapping[str, Any]) -> ConfigError:
+    got = _at(values, path)
+    if item["type"] == "extra_forbidden":
+        return unknown_key(path)
+    message = str(item["msg"]).removeprefix("Value error, ")
+    where = path or "the configuration"
+    if item["type"] == "value_error":
+        return ConfigError(f"{where}: {message}")
+    expected = _expected(path) or message
+    return ConfigError(f"{where} is wrong: {message}", got=repr(got), expected=expected)
+
+
+def unknown_key(path: str) -> ConfigError:
+    """The error for a key the schema does not have."""
+    *parents, key = path.split(".")
+    known = list(_keys_at(parents))
+    near = nearest(key, known)
+    prefix = "".join(f"{p}." for p in parents)
+    elsewhere = [p for p in all_paths() if p.split(".")[-1] == key]
+    if near:
+        fix: str | None = f"did you mean '{prefix}{near}'?"
+    elif key in KNOWN_ELSEWHERE:
+        fix = f"here it is {KNOWN_ELSEWHERE[key]}"
+    elif elsewhere:
+        fix = f"did you mean '{elsewhere[0]}'?"
+    else:
+        near = nearest(path, all_paths())
+        fix = f"did you mean '{near}'?" if near else None
+    if parents[:1] == ["train"] and fix is None:
+        fix = "another key of transformers' TrainingArguments goes under train.hf"
+    return ConfigError(f"unknown key '{path}'", got=key, expected=", ".join(known), fix=fix)
+
+
+def _at(values: Any, path: str) -> Any:
+    for part in path.split(".") if path else []:
+        values = values[int(part)] if isinstance(values, list) else values[part]
+    return values
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for member in getattr(annotation, "__args__", ()):
+        yield from _models(member)
+
+
+def _model_at(parents: list[str]) -> type[BaseModel] | None:
+    model: type[BaseModel] | None = Config
+    for part in parents:
+        known = model.model_fields.get(part) if model else None
+        model = next(_models(known.annotation), None) if known else None
+    return model
+
+
+def _keys_at(parents: list[str]) -> Iterator[str]:
+    model = _model_at(parents)
+    if model is not None:
+        yield from model.model_fields
+
+
+def _expected(path: str) -> str | None:
+    *parents, key = path.split(".")
+    model = _model_at(parents)
+    known = model.model_fields.get(key) if model else None
+    return known.description if known else None
+
+
+def all_paths(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+    """Every dotted path of the schema."""
+    paths: list[str] = []
+    for key, known in model.model_fields.items():
+        inner = next(_models(known.annotation), None)
+        if inner is not None and inner is not model:
+            paths += all_paths(inner, f"{prefix}{key}.")
+        paths.append(f"{prefix}{key}")
+    return paths

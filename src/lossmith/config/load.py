@@ -1,0 +1,105 @@
+"""The checked configuration, its text, and the hashes that say which stages it makes stale."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lossmith.config.compose import Composed, compose
+from lossmith.config.schema import Config
+from lossmith.errors import ConfigError, unknown_name
+from lossmith.names import METRICS, TASKS
+
+# A change in generate or evaluate leaves the trained model as it is.
+_TRAINING = ("seed", "task", "model", "data", "objective", "train")
+
+
+def load_config(config: str | Path | Mapping[str, Any] | Config, overrides: Sequence[str] = ()) -> Config:
+    """Compose and check a configuration.
+
+    Raises ConfigError with the path, what was got, what was expected and the nearest valid name.
+    """
+    if isinstance(config, Config):
+        if not overrides:
+            return config
+        config = config.model_dump()
+    return check(compose(config, overrides))
+
+
+def check(composed: Composed) -> Config:
+    """Judge composed values by the schema."""
+    from pydantic import ValidationError
+
+    from lossmith.config.explain import explain
+    from lossmith.config.objective import check_objective
+
+    try:
+        config = Config.model_validate(composed.values)
+    except ValidationError as error:
+        raise explain(error, composed.values) from None
+    if config.task.kind not in TASKS:
+        raise unknown_name("task", config.task.kind, TASKS, where="task.kind")
+    check_objective(config.objective)
+    for metric in config.evaluate.metrics:
+        if ":" not in metric and metric not in METRICS:
+            raise unknown_name("metric", metric, METRICS, where="evaluate.metrics")
+    _check_best_metric(config)
+    return config
+
+
+def _check_best_metric(config: Config) -> None:
+    train = config.train
+    if train is None:
+        return
+    metric = train.metric_for_best_model.removeprefix("eval_")
+    if metric != "loss" and metric not in METRICS and train.greater_is_better is None:
+        raise ConfigError(
+            f"train.metric_for_best_model '{train.metric_for_best_model}' is not in the table of metrics",
+            got=train.metric_for_best_model,
+            expected="eval_loss, a metric of `lossmith list metrics`, or greater_is_better beside it",
+            fix="set train.greater_is_better to true or false",
+        )
+
+
+def missing_keys(config: Config) -> list[str]:
+    """Required keys that are not set; shown as ??? by `lossmith config`."""
+    missing = []
+    if config.data.files is None and config.data.source is None:
+        missing.append("data.files")
+    if config.model.base is None:
+        missing.append("model.base")
+    return missing
+
+
+def require_complete(config: Config) -> Config:
+    """The configuration itself, or ConfigError naming the keys that work on it needs."""
+    if missing := missing_keys(config):
+        example = {"data.files": "data.files=recipes.jsonl", "model.base": "model=scratch-tiny"}
+        raise ConfigError(
+            f"the configuration lacks {' and '.join(missing)}",
+            got="???",
+            expected="a value",
+            fix="add " + " ".join(example[key] for key in missing),
+        )
+    return config
+
+
+def as_yaml(config: Config) -> str:
+    """The resolved configuration as YAML; reading it back gives the same configuration."""
+    import yaml
+
+    values = config.model_dump()
+    for path in missing_keys(config):
+        group, key = path.split(".")
+        values[group][key] = "???"
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110)
+
+
+def training_hash(config: Config) -> str:
+    """Hash of what decides the trained model; runs_dir, name, generate and evaluate leave it unchanged."""
+    values = config.model_dump()
+    part = json.dumps({key: values[key] for key in _TRAINING}, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(part.encode()).hexdigest()[:16]

@@ -1,0 +1,37 @@
+"""The whole configuration as one typed object."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from lossmith.config.data import DataConfig
+from lossmith.config.evaluate import EvaluateConfig, GenerateConfig, TrackingConfig
+from lossmith.config.model import ModelConfig
+from lossmith.config.strict import Group
+from lossmith.config.train import TrainConfig
+
+
+class TaskConfig(Group):
+    """What is predicted and how."""
+
+    kind: str = Field("causal", description="a task of `lossmith list tasks`")
+
+
+class Config(Group):
+    """One run."""
+
+    name: Annotated[str, Field(pattern=r"^[^/\\\x00]+$")] = Field("run", description="folder runs/NAME")
+    seed: Annotated[int, Field(ge=0)] = 0
+    task: TaskConfig = Field(default_factory=TaskConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    data: DataConfig = Field(default_factory=DataConfig)
+    objective: dict[str, Any] = Field(
+        default_factory=lambda: {"cross_entropy": 1.0}, description="term: weight, or {weight, span, ...}"
+    )
+    train: TrainConfig | None = Field(default_factory=TrainConfig, description="null: the base as it is")
+    generate: GenerateConfig = Field(default_factory=GenerateConfig)
+    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    tracking: TrackingConfig = Field(default_factory=TrackingConfig)
+    runs_dir: str = "runs"

@@ -1,0 +1,163 @@
+"""The run folder: where each file lies, and how it is written so that a half-written one is never read."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lossmith.errors import InputError, LossmithError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary sibling of `path` to write to; renamed into place at the end, removed on failure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file as a whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON as a whole or not at all; NaN and infinity are refused, since no reader agrees on them."""
+    write_text(path, json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a run folder.
+
+    Raises LossmithError where it is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LossmithError(f"{path} is missing", got=path, expected="a file that an earlier stage writes") from None
+    except ValueError as error:
+        raise LossmithError(f"{path} is damaged: {error}", got=path, fix="remove it and run the stage again") from error
+
+
+def append_jsonl(path: Path, row: Mapping[str, Any]) -> None:
+    """Add one line; a line is one write, so that a killed process leaves at most one partial last line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line)
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """All whole lines; a partial last line, left by a killed process, is passed over."""
+    rows: list[dict[str, Any]] = []
+    if not path.exists():
+        return rows
+    lines = path.read_text(encoding="utf-8").split("\n")
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                rows.append(json.loads(line))
+            except ValueError as error:
+                if number == len(lines):
+                    break
+                raise LossmithError(f"{path} line {number} is damaged: {error}") from error
+    return rows
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run; nothing is created until it is written."""
+
+    path: Path
+
+    config = property(lambda self: self.path / "config.yaml")
+    manifest_file = property(lambda self: self.path / "manifest.json")
+    log = property(lambda self: self.path / "train.log")
+    history = property(lambda self: self.path / "history.jsonl")
+    audit = property(lambda self: self.path / "audit.json")
+    rejected = property(lambda self: self.path / "rejected.jsonl")
+    tensorboard = property(lambda self: self.path / "tensorboard")
+    checkpoints = property(lambda self: self.path / "checkpoints")
+    model = property(lambda self: self.path / "model")
+    report = property(lambda self: self.path / "report.html")
+
+    def predictions(self, split: str) -> Path:
+        """The predictions of a split."""
+        return self.path / "predictions" / f"{split}.parquet"
+
+    def metrics(self, split: str | None = None) -> Path:
+        """The metrics of the evaluated split (None), or of another one."""
+        return self.path / ("metrics.json" if split is None else f"metrics.{split}.json")
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest, empty before the first stage."""
+        return dict(read_json(self.manifest_file)) if self.manifest_file.exists() else {}
+
+    def update_manifest(self, **entries: Any) -> None:
+        """Set top-level entries; mappings are merged one level deep."""
+        manifest = self.manifest()
+        for key, value in entries.items():
+            old = manifest.get(key)
+            manifest[key] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
+        write_json(self.manifest_file, manifest)
+
+    def add_warning(self, sentence: str) -> None:
+        """Keep a warning for the report, once."""
+        warnings = self.manifest().get("warnings", [])
+        if sentence not in warnings:
+            self.update_manifest(warnings=[*warnings, sentence])
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder: two processes writing one run would interleave their files."""
+        from filelock import FileLock, Timeout
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise LossmithError(
+                f"another process is working in {self.path}",
+                got="a held lock",
+                expected="one process a run folder",
+                fix="wait for it, or give this run another name=...",
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def open_run(path: str | Path) -> RunFolder:
+    """The run at `path`.
+
+    Raises InputError where the folder is no run, with the runs that lie beside it.
+    """
+    folder = RunFolder(Path(path))
+    if folder.config.exists():
+        return folder
+    parent = folder.path.parent
+    beside = sorted(p.parent.name for p in parent.glob("*/config.yaml")) if parent.is_dir() else []
+    raise InputError(
+        f"{path} is not a run folder",
+        got=path,
+        expected="a folder that holds config.yaml" + (f"; beside it: {', '.join(beside[:8])}" if beside else ""),
+        fix="lossmith train CONFIG makes one",
+    )
