@@ -1,0 +1,23 @@
+"""One plain-data row per loss, metric and task. Functions are looked up when a row is used."""
+
+from __future__ import annotations
+
+from lossmith.names.losses import LOSS_ALIASES, LOSSES, find_loss
+from lossmith.names.metrics import METRICS, find_metric
+from lossmith.names.rows import INFINITY, LossRow, MetricRow, Parameter, TaskRow, load_attribute
+from lossmith.names.tasks import TASKS
+
+__all__ = [
+    "INFINITY",
+    "LOSSES",
+    "LOSS_ALIASES",
+    "METRICS",
+    "TASKS",
+    "LossRow",
+    "MetricRow",
+    "Parameter",
+    "TaskRow",
+    "find_loss",
+    "find_metric",
+    "load_attribute",
+]

@@ -1,0 +1,133 @@
+"""The table of metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from lossmith.errors import unknown_name
+from lossmith.names.rows import INFINITY, MetricRow
+
+Direction = Literal["up", "down", "one"]
+
+
+def _text(name: str, direction: Direction, about: str, *, module: str = "text", **facts: Any) -> MetricRow:
+    facts.setdefault("low", 0.0)
+    facts.setdefault("high", 1.0)
+    facts.setdefault("undefined", "there are no records")
+    facts.setdefault("columns", ("prediction", "target"))
+    return MetricRow(name, f"lossmith.metrics.{module}:{name}", direction, about=about, **facts)
+
+
+def _recipe(name: str, about: str, undefined: str, **facts: Any) -> MetricRow:
+    return _text(name, "up", about, module="recipes", undefined=undefined, **facts)
+
+
+METRICS: Mapping[str, MetricRow] = {
+    row.name: row
+    for row in (
+        _text(
+            "exact_match",
+            "up",
+            "share of predictions equal to the target, white space collapsed, case kept",
+            interval="wilson",
+        ),
+        _text("bleu", "up", "BLEU of the corpus, 0 to 100, by sacrebleu", module="overlap", high=100.0),
+        _text("chrf", "up", "chrF2 of the corpus, 0 to 100, by sacrebleu", module="overlap", high=100.0),
+        _text("rouge1", "up", "mean F-measure of shared words, by rouge-score", module="overlap"),
+        _text("rouge2", "up", "mean F-measure of shared word pairs, by rouge-score", module="overlap"),
+        _text(
+            "rougeL",
+            "up",
+            "mean F-measure of the longest common word sequence, by rouge-score",
+            module="overlap",
+        ),
+        _text(
+            "edit_distance", "down", "mean Levenshtein distance of characters over the longer text's length"
+        ),
+        _text(
+            "word_edit_distance", "down", "mean Levenshtein distance of words over the longer text's length"
+        ),
+        _text(
+            "length_ratio",
+            "one",
+            "words predicted per word of the target",
+            high=INFINITY,
+            undefined="no target holds a word",
+        ),
+        _text(
+            "repetition",
+            "down",
+            "mean share of a prediction's word 4-grams that it has said before",
+            module="variety",
+            columns=("prediction",),
+        ),
+        _text(
+            "distinct_1",
+            "up",
+            "different words over words, all predictions together",
+            module="variety",
+            columns=("prediction",),
+            undefined="no prediction holds a word",
+            additive=False,
+        ),
+        _text(
+            "distinct_2",
+            "up",
+            "different word pairs over word pairs, all predictions together",
+            module="variety",
+            columns=("prediction",),
+            undefined="no prediction holds two words",
+            additive=False,
+        ),
+        _recipe(
+            "recipe_valid",
+            "share of predictions that read as a recipe with ingredients and instructions",
+            "there are no records",
+            columns=("prediction",),
+            interval="wilson",
+        ),
+        _recipe(
+            "ingredient_precision",
+            "share of the predicted ingredients that the target names",
+            "no prediction holds an ingredient",
+        ),
+        _recipe(
+            "ingredient_recall",
+            "share of the target's ingredients that the prediction names",
+            "no target reads as a recipe with ingredients",
+        ),
+        _recipe(
+            "ingredient_f1",
+            "harmonic mean of ingredient precision and recall, counts summed over records",
+            "no target reads as a recipe with ingredients",
+        ),
+        _recipe(
+            "ingredient_line_f1",
+            "as ingredient_f1, a pair counting where its quantity is right too",
+            "no target reads as a recipe with ingredients",
+        ),
+        _recipe(
+            "quantity_accuracy",
+            "share of matched ingredients whose quantity lies within 10 % of the target's",
+            "no matched ingredient has a quantity in its target",
+        ),
+        _recipe(
+            "quantity_score",
+            "as quantity_accuracy, within 10 % counting 1 and within 20 % counting .5",
+            "no matched ingredient has a quantity in its target",
+        ),
+    )
+}
+
+
+def find_metric(name: str, *, where: str | None = None) -> MetricRow:
+    """The row of a metric; a misspelt name raises InputError with the nearest one.
+
+    >>> find_metric("rouge1").direction
+    'up'
+    """
+    try:
+        return METRICS[name]
+    except KeyError:
+        raise unknown_name("metric", name, METRICS, where=where) from None
