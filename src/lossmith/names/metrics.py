@@ -69,7 +69,6 @@ METRICS: Mapping[str, MetricRow] = {
             module="variety",
             columns=("prediction",),
             undefined="no prediction holds a word",
-            additive=False,
         ),
         _text(
             "distinct_2",
@@ -78,7 +77,6 @@ METRICS: Mapping[str, MetricRow] = {
             module="variety",
             columns=("prediction",),
             undefined="no prediction holds two words",
-            additive=False,
         ),
         _recipe(
             "recipe_valid",

@@ -56,8 +56,6 @@ class MetricRow:
     """What is known of a metric: `columns` of the predictions file are its positional arguments, in order.
 
     `direction` one: the nearer to 1 the better. `undefined` is the reason given where the value is null.
-    A metric that is not `additive` over records is computed anew for each group, its interval holds each
-    record's share of the corpus fixed, and it has no permutation test.
     """
 
     name: str
@@ -69,7 +67,6 @@ class MetricRow:
     undefined: str
     about: str
     interval: Literal["wilson", "bootstrap"] = "bootstrap"
-    additive: bool = True
     parameters: tuple[Parameter, ...] = ()
 
     def load(self) -> Callable[..., Any]:

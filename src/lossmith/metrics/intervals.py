@@ -1,0 +1,158 @@
+"""95 % intervals: Wilson for proportions of independent records, percentile bootstrap for everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lossmith.metrics.scores import Scores
+
+LEVEL = 0.95
+RESAMPLES = 1000
+_CELLS = 1 << 22  # numbers held at once while resampling
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % interval, how it was found, and how many resamples had no value.
+
+    `low` and `high` are None where there is none; `reason` then says why.
+    """
+
+    low: float | None
+    high: float | None
+    method: str
+    resamples: int = 0
+    undefined: int = 0
+    reason: str | None = None
+
+
+def interval(
+    scores: Scores,
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    proportion: bool = False,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """The interval of a metric's value.
+
+    A `proportion` (statistics: successes, trials) has Wilson's interval while every record is a cluster of
+    its own; once records share a cluster they are no independent trials, and clusters are resampled.
+    """
+    if scores.parts == "none":
+        return Interval(
+            None, None, "none", reason="the metric gives one number, with no values per record to resample"
+        )
+    if scores.value() is None:
+        return Interval(None, None, "none", reason="the value is undefined")
+    if proportion and not shared_clusters(clusters):
+        successes, trials = scores.stats.sum(axis=0)
+        low, high = wilson(successes, trials)
+        return Interval(low, high, "wilson")
+    return bootstrap(scores, clusters=clusters, resamples=resamples, seed=seed)
+
+
+def wilson(successes: float, trials: float) -> tuple[float, float]:
+    """Wilson's score interval of a proportion, inside [0, 1] (Wilson 1927).
+
+    >>> tuple(round(bound, 4) for bound in wilson(8, 10))
+    (0.4902, 0.9433)
+    """
+    from scipy.stats import norm
+
+    if not 0 <= successes <= trials or trials == 0:
+        raise ValueError(
+            f"a proportion needs 0 <= successes <= trials and a trial, not {successes} of {trials}"
+        )
+    z = float(norm.ppf(0.5 + LEVEL / 2))
+    share, squared = successes / trials, z * z / trials
+    centre = (share + squared / 2) / (1 + squared)
+    half = z / (1 + squared) * np.sqrt(share * (1 - share) / trials + squared / (4 * trials))
+    # At 0 and at all successes the bound is exact; rounding would leave 1e-17.
+    low = 0.0 if successes == 0 else float(max(0.0, centre - half))
+    high = 1.0 if successes == trials else float(min(1.0, centre + half))
+    return low, high
+
+
+def bootstrap(
+    scores: Scores, *, clusters: Sequence[Hashable] | None = None, resamples: int = RESAMPLES, seed: int = 0
+) -> Interval:
+    """Percentile bootstrap over clusters (records, where there are none) drawn with replacement.
+
+    Resamples without a value (no pair to score, say) are left out of the percentiles and counted.
+    """
+    if resamples < 1000:
+        raise ValueError(f"an interval needs at least 1,000 resamples, not {resamples}")
+    totals = cluster_sums(scores.stats, clusters)
+    if len(totals) < 2:
+        return Interval(None, None, "none", reason="one cluster alone has no spread")
+    values = np.concatenate(
+        [scores.reduce(sums) for sums in resampled(totals, resamples=resamples, seed=seed)]
+    )
+    return percentiles(values)
+
+
+def percentiles(values: np.ndarray) -> Interval:
+    """The interval that resampled values (resamples,) span; nan is an undefined resample."""
+    defined = values[~np.isnan(values)]
+    undefined = len(values) - len(defined)
+    if not len(defined):
+        return Interval(None, None, "none", len(values), undefined, "no resample has a value")
+    tail = 50 * (1 - LEVEL)
+    low, high = np.percentile(defined, [tail, 100 - tail])
+    return Interval(float(low), float(high), "bootstrap", len(values), undefined)
+
+
+def resampled(totals: np.ndarray, *, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Sums (some resamples, k) of clusters (clusters, k) drawn with replacement, in bounded blocks."""
+    count = len(totals)
+    generator = np.random.default_rng(seed)
+    block = max(1, _CELLS // count)
+    for start in range(0, resamples, block):
+        rows = min(block, resamples - start)
+        drawn = generator.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
+        yield times.astype(np.float64) @ totals
+
+
+def cluster_sums(stats: np.ndarray, clusters: Sequence[Hashable] | None) -> np.ndarray:
+    """Statistics summed by cluster (clusters, k), in the order of first appearance.
+
+    A record whose cluster is None is a cluster of its own.
+
+    >>> cluster_sums(np.array([[1.0], [2.0], [4.0]]), ["a", None, "a"]).tolist()
+    [[5.0], [2.0]]
+    """
+    if clusters is None:
+        return stats
+    if len(clusters) != len(stats):
+        raise ValueError(f"{len(clusters)} clusters for {len(stats)} records")
+    codes = cluster_codes(clusters)
+    sums = np.zeros((codes.max(initial=-1) + 1, stats.shape[1]))
+    np.add.at(sums, codes, stats)
+    return sums
+
+
+def cluster_codes(clusters: Sequence[Hashable]) -> np.ndarray:
+    """Running numbers (records,) of the clusters, by first appearance.
+
+    >>> cluster_codes(["b", "a", "b", None, None]).tolist()
+    [0, 1, 0, 2, 3]
+    """
+    known: dict[Hashable, int] = {}
+    # A tuple can't equal a cluster's own name.
+    keys = (("record", row) if name is None else name for row, name in enumerate(clusters))
+    return np.fromiter(
+        (known.setdefault(key, len(known)) for key in keys), dtype=np.int64, count=len(clusters)
+    )
+
+
+def shared_clusters(clusters: Sequence[Hashable] | None) -> bool:
+    """Whether any two records share a cluster."""
+    if clusters is None:
+        return False
+    named = [name for name in clusters if name is not None]
+    return len(set(named)) < len(named)
