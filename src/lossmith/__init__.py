@@ -1,1 +1,33 @@
-"""Fine-tune language models on the objective the task really has."""
+"""Fine-tune language models on the objective the task really has.
+
+>>> import lossmith
+>>> sorted(lossmith.__all__)
+['compare', 'evaluate', 'predict', 'prepare', 'run', 'train']
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lossmith import evaluate, train
+    from lossmith.stages import compare, predict, prepare, run
+
+__all__ = ["compare", "evaluate", "predict", "prepare", "run", "train"]
+
+# The rooms `train` and `evaluate` share their names with functions: those modules are callable.
+_ROOMS = ("evaluate", "train")
+
+
+def __getattr__(name: str) -> Any:
+    """Load a function when it is asked for; importing lossmith loads nothing."""
+    if name in _ROOMS:
+        return importlib.import_module(f"lossmith.{name}")
+    if name in __all__:
+        return getattr(importlib.import_module("lossmith.stages"), name)
+    raise AttributeError(f"module 'lossmith' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -68,23 +68,34 @@ def compose(config: str | Path | Mapping[str, Any], overrides: Sequence[str] = (
         layer, source = _read_file(config), str(config)
         preset = None
     groups: dict[str, str] = {}
-    preset = _take_defaults(layer, groups, source) or preset or str(layer.get("task", {}).get("kind", "causal"))
+    preset = _take_defaults(layer, groups, source) or preset or _bare_preset(layer)
     if preset not in preset_names():
         raise unknown_name("preset", preset, preset_names(), where=f"defaults of {source}")
     groups |= {key: str(o.value) for key, o in choices.items()}
     layered = Layered()
     _lay_preset(layered, preset, groups)
-    layered.merge(layer, source)
+    layered.merge(_without_missing(layer), source)
     for override in given:
         if override.key not in choices and not layered.apply(override):
             raise _nothing_to_delete(override, layered.values)
     return Composed(_resolved(layered.values), layered.origin, source)
 
 
+def _without_missing(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out `???`, the mark of a key that is still to be given."""
+    return {
+        key: _without_missing(value) if isinstance(value, Mapping) and value else value
+        for key, value in layer.items()
+        if value != "???"
+    }
+
+
 def _lay_preset(layered: Layered, preset: str, groups: Mapping[str, str]) -> None:
     for group, name in groups.items():
         if name not in group_names(group):
-            raise unknown_name(f"file of the group {group}", name, group_names(group), where=f"{group}={name}")
+            raise unknown_name(
+                f"file of the group {group}", name, group_names(group), where=f"{group}={name}"
+            )
     layered.merge(_hydra(preset, groups), f"preset {preset}")
     for group, name in groups.items():
         text = (files("lossmith.config") / "presets" / group / f"{name}.yaml").read_text(encoding="utf-8")
@@ -105,7 +116,9 @@ def _hydra(preset: str, groups: Mapping[str, str]) -> dict[str, Any]:
     try:
         with initialize_config_module("lossmith.config.presets", version_base="1.3"):
             chosen = [f"{group}={name}" for group, name in groups.items()]
-            composed = OmegaConf.to_container(hydra_compose(f"preset/{preset}", overrides=chosen), resolve=False)
+            composed = OmegaConf.to_container(
+                hydra_compose(f"preset/{preset}", overrides=chosen), resolve=False
+            )
     finally:
         GlobalHydra.instance().hydra = outer
     if not isinstance(composed, dict):
@@ -184,6 +197,12 @@ def _take_defaults(layer: dict[str, Any], groups: dict[str, str], source: str) -
         if isinstance(layer.get(group), str):
             groups[group] = layer.pop(group)
     return preset
+
+
+def _bare_preset(layer: Mapping[str, Any]) -> str:
+    task = layer.get("task")
+    kind = task.get("kind") if isinstance(task, Mapping) else None
+    return kind if kind in preset_names() else "causal"
 
 
 def _nothing_to_delete(override: Override, values: Mapping[str, Any]) -> ConfigError:

@@ -39,7 +39,9 @@ class EvaluateConfig(Group):
 
     metrics: list[str] = Field(default_factory=lambda: ["exact_match", "rouge1", "rougeL", "chrf"])
     split: Literal["train", "validation", "test"] = "test"
-    limit: Positive | None = Field(None, description="records of the split that are predicted, sampled by seed")
+    limit: Positive | None = Field(
+        None, description="records of the split that are predicted, sampled by seed"
+    )
     baselines: Literal["auto", "none"] | list[str] = "auto"
     threshold: float | dict[str, str] = 0.5
     require: list[str] = Field(default_factory=list, description='gates, as "rouge1 >= 0.3"')

@@ -44,10 +44,14 @@ def explain(error: ValidationError, values: Mapping[str, Any]) -> ConfigError:
         # A union reports once for each member; the first says enough, with the members named.
         if path not in found:
             found[path] = _one(item, path, values)
-    errors = list(found.values())
+    # A member of a union that does not fit reports the whole value beside the key that is really wrong.
+    errors = [e for path, e in found.items() if not any(other.startswith(f"{path}.") for other in found)]
     if len(errors) == 1:
         return errors[0]
-    lines = "\n".join(f"- {e.message}" + (f": {e.fix}" if e.fix else "") for e in errors)
+    lines = "\n".join(
+        f"- {e.message}" + (f", got {e.got}" if e.fix is None else "") + (f": {e.fix}" if e.fix else "")
+        for e in errors
+    )
     return ConfigError(f"{len(errors)} keys of the configuration are wrong\n{lines}")
 
 
@@ -74,8 +78,11 @@ def _one(item: Any, path: str, values: Mapping[str, Any]) -> ConfigError:
     where = path or "the configuration"
     if item["type"] == "value_error":
         return ConfigError(f"{where}: {message}")
-    expected = _expected(path) or message
-    return ConfigError(f"{where} is wrong: {message}", got=repr(got), expected=expected)
+    expected = message.removeprefix("Input should be ")
+    about = _description(path)
+    return ConfigError(
+        f"{where} is wrong", got=repr(got), expected=f"{expected} ({about})" if about else expected
+    )
 
 
 def unknown_key(path: str) -> ConfigError:
@@ -126,7 +133,7 @@ def _keys_at(parents: list[str]) -> Iterator[str]:
         yield from model.model_fields
 
 
-def _expected(path: str) -> str | None:
+def _description(path: str) -> str | None:
     *parents, key = path.split(".")
     model = _model_at(parents)
     known = model.model_fields.get(key) if model else None

@@ -49,7 +49,11 @@ class ModelConfig(Group):
     @field_validator("dtype", mode="before")
     @classmethod
     def _short_names(cls, value: object) -> object:
-        return {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}.get(value, value) if isinstance(value, str) else value
+        return (
+            {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}.get(value, value)
+            if isinstance(value, str)
+            else value
+        )
 
     @property
     def is_scratch(self) -> bool:

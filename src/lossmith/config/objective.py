@@ -15,7 +15,10 @@ def check_objective(objective: Mapping[str, Any]) -> None:
     """Raise ConfigError for an unknown loss or parameter, a wrong type, a value out of range."""
     if not objective:
         raise ConfigError(
-            "the objective has no term", got="{}", expected="one term or more", fix="objective.cross_entropy=1"
+            "the objective has no term",
+            got="{}",
+            expected="one term or more",
+            fix="objective.cross_entropy=1",
         )
     for name, term in objective.items():
         _check_term(name, term)
@@ -60,7 +63,9 @@ def _check_term(name: str, term: Any) -> None:
 def _check_span(where: str, span: Any) -> None:
     names = [span] if isinstance(span, str) else span
     if span is not None and (
-        not isinstance(names, list) or not names or not all(isinstance(n, str) and n.strip("-") for n in names)
+        not isinstance(names, list)
+        or not names
+        or not all(isinstance(n, str) and n.strip("-") for n in names)
     ):
         raise ConfigError(f"{where}.span is no span", got=repr(span), expected="a name or a list of names")
 

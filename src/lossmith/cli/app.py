@@ -1,0 +1,105 @@
+"""The `lossmith` command: verbs, exit codes, and errors as one block."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from lossmith.cli import (
+    compare,
+    config,
+    demo,
+    evaluate,
+    init,
+    inspect,
+    listing,
+    predict,
+    prepare,
+    report,
+    run,
+    train,
+)
+from lossmith.errors import LossmithError
+
+app = typer.Typer(
+    name="lossmith",
+    help="Fine-tune language models on the objective the task really has.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+VERBS = (
+    ("demo", demo.demo),
+    ("init", init.init),
+    ("list", listing.list_),
+    ("config", config.config),
+    ("prepare", prepare.prepare),
+    ("inspect", inspect.inspect),
+    ("train", train.train),
+    ("predict", predict.predict),
+    ("evaluate", evaluate.evaluate),
+    ("report", report.report),
+    ("run", run.run),
+    ("compare", compare.compare),
+)
+for _name, _verb in VERBS:
+    app.command(_name)(_verb)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Fine-tune language models on the objective the task really has.
+
+    Example: lossmith run recipes/sinkhorn data.files=recipes.jsonl model=scratch-tiny
+    """
+    context.obj = {"debug": debug}
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(installed("lossmith"))
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: run a verb; a failure is one block on standard error and an exit code.
+
+    0 done, 1 the work failed, 2 the input is wrong, 3 a gate was missed.
+    """
+    debug = "--debug" in sys.argv
+    if debug:
+        # Accepted wherever it stands, so that it can be added at the end of a failed command.
+        sys.argv = [sys.argv[0], "--debug", *(a for a in sys.argv[1:] if a != "--debug")]
+    try:
+        app()
+    except LossmithError as error:
+        if debug:
+            raise
+        _say(f"error: {error}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _say("interrupted")
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has left; there is nobody to tell.
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        if debug:
+            raise
+        _say(
+            f"error: {type(error).__name__}: {error}\n  fix: this was not foreseen; --debug shows where it happened"
+        )
+        sys.exit(1)
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)

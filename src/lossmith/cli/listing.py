@@ -1,0 +1,124 @@
+"""`lossmith list`: tables of presets, losses, metrics, tasks and models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+import typer
+
+from lossmith.cli.options import Json
+from lossmith.errors import unknown_name
+
+Row = dict[str, str]
+
+
+def _presets() -> list[Row]:
+    from lossmith.config.compose import compose, preset_names, preset_text
+
+    rows = []
+    for name in preset_names():
+        values = compose(name).values
+        terms = values.get("objective", {"cross_entropy": 1.0})
+        about = next(line for line in preset_text(name).splitlines()[1:] if line.startswith("# "))
+        rows.append(
+            {
+                "preset": name,
+                "objective": " + ".join(_term(term, body) for term, body in terms.items()),
+                "model": str(values.get("model", {}).get("base") or "to be given"),
+                "about": about.removeprefix("# "),
+            }
+        )
+    return rows
+
+
+def _term(name: str, body: object) -> str:
+    if isinstance(body, Mapping):
+        span = f" on {body['span']}" if "span" in body else ""
+        return f"{body.get('weight', 1.0):g} {name}{span}"
+    return f"{body:g} {name}"
+
+
+def _losses() -> list[Row]:
+    from lossmith.config.objective import in_words
+    from lossmith.names import LOSSES
+
+    return [
+        {
+            "loss": row.name,
+            "kind": row.kind,
+            "formula": row.formula,
+            "parameters": "; ".join(f"{p.name}: {in_words(p)}" for p in row.parameters),
+            "range": f"{row.low:g} to {row.high:g}",
+            "source": row.source,
+        }
+        for row in LOSSES.values()
+    ]
+
+
+def _metrics() -> list[Row]:
+    from lossmith.names import METRICS
+
+    return [
+        {
+            "metric": row.name,
+            "better": row.direction,
+            "range": f"{row.low:g} to {row.high:g}",
+            "about": row.about,
+            "undefined": row.undefined,
+        }
+        for row in METRICS.values()
+    ]
+
+
+def _tasks() -> list[Row]:
+    from lossmith.names import TASKS
+
+    return [{"task": row.name, "about": row.about} for row in TASKS.values()]
+
+
+def _models() -> list[Row]:
+    from lossmith.config.compose import compose, group_names
+
+    rows = []
+    for name in group_names("model"):
+        model = compose("causal", [f"model={name}"]).values["model"]
+        targets = ", ".join(model.get("lora_target_modules", []))
+        rows.append(
+            {
+                "model": name,
+                "base": model["base"],
+                "adapter": model.get("adapter", "none"),
+                "targets": targets,
+            }
+        )
+    return rows
+
+
+TABLES: Mapping[str, Callable[[], list[Row]]] = {
+    "presets": _presets,
+    "losses": _losses,
+    "metrics": _metrics,
+    "tasks": _tasks,
+    "models": _models,
+}
+
+
+def list_(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="presets, losses, metrics, tasks or models.")],
+    json_: Json = False,
+) -> None:
+    """Show a table of what there is to choose from.
+
+    Example: lossmith list losses
+    """
+    if what not in TABLES:
+        raise unknown_name("table", what, TABLES)
+    rows = TABLES[what]()
+    if json_:
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
+        return
+    from lossmith.cli.screen import print_rows
+
+    print_rows(rows)

@@ -1,0 +1,33 @@
+"""`lossmith run`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lossmith.cli.options import ConfigArgument, Overrides, Quiet
+
+
+def run(
+    config: ConfigArgument,
+    overrides: Overrides = None,
+    enforce: Annotated[bool, typer.Option("--enforce", help="Exit with 3 where a gate is missed.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Carry out every stage that is missing or stale: prepare, train, predict, evaluate, report.
+
+    Example: lossmith run recipes/sinkhorn data.files=recipes.jsonl model=scratch-tiny
+    """
+    from lossmith.cli.screen import print_metrics
+    from lossmith.runs import RunFolder, read_json
+    from lossmith.stages import check_gates
+    from lossmith.stages import run as carry_out
+
+    folder = RunFolder(carry_out(config, overrides or [], quiet=quiet))
+    metrics = read_json(folder.metrics())
+    if not quiet:
+        print_metrics(metrics)
+    typer.echo(f"report: {folder.report}")
+    if enforce:
+        check_gates(metrics)

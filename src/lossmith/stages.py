@@ -1,0 +1,162 @@
+"""The stages as functions: each reads files and writes files, and `run` carries out those missing or stale.
+
+folder = lossmith.run("recipes/sinkhorn", ["data.files=recipes.jsonl", "model=scratch-tiny"])
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lossmith.config.load import as_yaml, load_config, require_complete
+from lossmith.config.schema import Config
+from lossmith.errors import ConfigError, GateMissedError, LossmithError
+from lossmith.runs import RunFolder, open_run, write_text
+
+logger = logging.getLogger("lossmith")
+ConfigLike = str | Path | Mapping[str, Any] | Config
+Progress = Callable[[int, int | None], None]
+
+
+def prepare(config: ConfigLike, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Prepare a configuration's data; returns `folder` (of one parquet file a split) and `audit`."""
+    from lossmith.tasks.prepare import prepare as carry_out
+
+    prepared = carry_out(load_config(config, overrides))
+    return {"folder": prepared.folder, "audit": prepared.audit}
+
+
+def predict(
+    run: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    split: str | None = None,
+    allow_other_template: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Generate an answer for each record of a split (default: evaluate.split); returns the predictions file."""
+    from lossmith.train.predict import predict_split
+
+    folder = open_run(run)
+    config = _with_later_overrides(folder, overrides)
+    with folder.lock():
+        return predict_split(
+            folder,
+            config,
+            split=split or config.evaluate.split,
+            allow_other_template=allow_other_template,
+            progress=progress,
+        )
+
+
+def evaluate(run: str | Path, overrides: Sequence[str] = (), *, split: str | None = None) -> dict[str, Any]:
+    """Score the predictions of a split; writes and returns metrics.json's content."""
+    from lossmith.evaluate.run import evaluate_run
+
+    folder = open_run(run)
+    config = _with_later_overrides(folder, overrides)
+    with folder.lock():
+        return dict(evaluate_run(folder, config, split=split))
+
+
+def compare(runs: Sequence[str | Path], *, metrics: Sequence[str] | None = None) -> dict[str, Any]:
+    """Compare two or more runs on the same records, each against the first."""
+    from lossmith.evaluate.compare import compare_runs
+
+    if len(runs) < 2:
+        raise LossmithError("a comparison needs two runs", got=len(runs), expected="two or more run folders")
+    return dict(compare_runs([open_run(run).path for run in runs], metrics=metrics))
+
+
+def report(
+    runs: Sequence[str | Path], *, out: Path | None = None, comparison: Mapping[str, Any] | None = None
+) -> Path:
+    """Write the report of a run, or of several compared; returns the page's path."""
+    from lossmith.report.page import write_report
+
+    folders = [open_run(run).path for run in runs]
+    if len(folders) > 1 and comparison is None:
+        comparison = compare(folders)
+    return write_report(folders, out, comparison=comparison)
+
+
+def run(
+    config: ConfigLike,
+    overrides: Sequence[str] = (),
+    *,
+    quiet: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Carry out every stage that is missing or stale; returns the run folder.
+
+    A stage is stale when what it was made from has changed: predictions when the model or the generation settings
+    have, metrics when the predictions or the evaluation settings have.
+    """
+    from lossmith.evaluate.run import evaluate_run
+    from lossmith.train.facts import run_facts
+    from lossmith.train.predict import predict_split
+    from lossmith.train.progress import log_to
+    from lossmith.train.run import claim_folder, prepare_in, train, training_state
+
+    settings = require_complete(load_config(config, overrides))
+    folder = claim_folder(settings)
+    if settings.train is not None:
+        train(settings, resume=training_state(folder) == "unfinished", quiet=quiet)
+    with folder.lock(), log_to(folder.log, quiet=quiet):
+        write_text(folder.config, as_yaml(settings))
+        if settings.train is None and "data" not in folder.manifest():
+            folder.update_manifest(**run_facts(settings))
+            prepare_in(folder, settings)
+        split = settings.evaluate.split
+        made_from = _digest(settings.generate, settings.evaluate.limit, folder.manifest().get("trained"))
+        if not _fresh(folder, f"predict.{split}", made_from, folder.predictions(split)):
+            predict_split(folder, settings, split=split, progress=progress)
+            _remember(folder, f"predict.{split}", made_from)
+        scored_from = _digest(settings.evaluate, made_from, folder.manifest()["made_from"])
+        if not _fresh(folder, "evaluate", scored_from, folder.metrics()):
+            evaluate_run(folder, settings)
+            _remember(folder, "evaluate", scored_from)
+        report([folder.path])
+        logger.info("report: %s", folder.report)
+    return folder.path
+
+
+def check_gates(metrics: Mapping[str, Any]) -> None:
+    """Raise GateMissedError where a requirement of `evaluate.require` was missed."""
+    missed = [gate for gate in metrics["gates"] if not gate["passed"]]
+    if missed:
+        told = "; ".join(
+            f"{g['rule']} (value {g['value']}{': ' + g['reason'] if g.get('reason') else ''})" for g in missed
+        )
+        raise GateMissedError(f"{len(missed)} of {len(metrics['gates'])} gates missed", got=told)
+
+
+def _with_later_overrides(folder: RunFolder, overrides: Sequence[str]) -> Config:
+    """The run's configuration with overrides of `generate` and `evaluate`; the rest is fixed by what was trained."""
+    for override in overrides:
+        group = override.lstrip("+~").split("=")[0].split(".")[0]
+        if group not in ("generate", "evaluate"):
+            raise ConfigError(
+                f"the override '{override}' would change what was trained",
+                got=override,
+                expected="overrides of generate or evaluate",
+                fix="for another model write a new run: lossmith run CONFIG name=... " + override,
+            )
+    return load_config(folder.config, overrides)
+
+
+def _digest(*parts: Any) -> str:
+    plain = [part.model_dump() if hasattr(part, "model_dump") else part for part in parts]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _fresh(folder: RunFolder, stage: str, made_from: str, output: Path) -> bool:
+    return output.exists() and folder.manifest().get("made_from", {}).get(stage) == made_from
+
+
+def _remember(folder: RunFolder, stage: str, made_from: str) -> None:
+    folder.update_manifest(made_from={stage: made_from})

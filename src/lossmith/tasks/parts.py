@@ -1,0 +1,44 @@
+"""What a task hands to the objective: positions already aligned with the labels they predict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossmith.losses import Head
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Inputs of one call of the objective.
+
+    hidden (positions, width); labels, examples and each span (positions,); embeddings is (matrix, scale) where a
+    term asks for it.
+    """
+
+    hidden: Tensor
+    head: Head
+    labels: Tensor
+    spans: dict[str, Tensor]
+    examples: Tensor
+    embeddings: tuple[Tensor, float] | None = None
+
+    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Positional and keyword arguments of an Objective."""
+        keywords = {"spans": self.spans, "examples": self.examples, "embeddings": self.embeddings}
+        return (self.hidden, self.head, self.labels), keywords
+
+
+def item_numbers(length: int, intervals: list[tuple[int, int, int]]) -> Tensor:
+    """(length,) int64: the item each token belongs to, -1 outside; `intervals` are (start, end, item).
+
+    >>> item_numbers(4, [(1, 3, 0)]).tolist()
+    [-1, 0, 0, -1]
+    """
+    numbers = torch.full((length,), -1, dtype=torch.int64)
+    for start, end, item in intervals:
+        numbers[start:end] = item
+    return numbers

@@ -1,0 +1,101 @@
+"""A trained run on the rows of a split: generated text, streamed to parquet in the order of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lossmith.generate.decode import generate
+from lossmith.runs import atomic_path
+from lossmith.tasks.rows import Rows
+
+CHUNK = 256
+
+
+def decode_rows(
+    model: Any,
+    tokenizer: Any,
+    rows: Rows,
+    *,
+    settings: Mapping[str, Any],
+    end_ids: Sequence[int],
+    batch_size: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[tuple[int, str, str | None]]:
+    """Row number, generated text and error of each row, in order. A row that failed has an empty text and a reason."""
+    prompts, numbers, broken = [], [], {}
+    for number in range(len(rows)):
+        row = rows[number]
+        if row.get("error"):
+            broken[number] = str(row["error"])
+        else:
+            prompts.append(row["input_ids"][: row["prompt_length"]])
+            numbers.append(number)
+    made = generate(
+        model,
+        prompts,
+        settings=settings,
+        eos_token_ids=end_ids,
+        pad_token_id=tokenizer.pad_token_id,
+        batch_size=batch_size,
+        seed=seed,
+        progress=progress,
+    )
+    for number in range(len(rows)):
+        if number in broken:
+            yield number, "", broken[number]
+            continue
+        output = next(made)
+        text = tokenizer.decode(output.ids, skip_special_tokens=True) if output.error is None else ""
+        yield number, text, output.error
+
+
+def write_predictions(
+    rows: Rows, outputs: Iterator[tuple[int, str, str | None]], path: Path
+) -> tuple[int, int]:
+    """Write the predictions file, a chunk at a time; returns rows and failures."""
+    wanted = [
+        n for n in ("id", "group", "cluster", "task", "prompt", "target") if n in rows.table.column_names
+    ]
+    kept = [n for n in rows.table.column_names if n.startswith("keep.")]
+    facts = rows.table.select([*wanted, *kept]).rename_columns(
+        [*wanted, *(n.removeprefix("keep.") for n in kept)]
+    )
+    schema = facts.schema.append(pa.field("prediction", pa.string())).append(pa.field("error", pa.string()))
+    failures, done = 0, 0
+    texts: list[str] = []
+    errors: list[str | None] = []
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+
+        def flush() -> None:
+            nonlocal done
+            part = facts.slice(done, len(texts))
+            part = part.append_column("prediction", pa.array(texts, pa.string()))
+            writer.write_table(part.append_column("error", pa.array(errors, pa.string())))
+            done += len(texts)
+            texts.clear()
+            errors.clear()
+
+        for _, text, error in outputs:
+            texts.append(text)
+            errors.append(error)
+            failures += error is not None
+            if len(texts) >= CHUNK:
+                flush()
+        flush()
+    return done, failures
+
+
+def as_table(rows: Rows, outputs: Iterator[tuple[int, str, str | None]]) -> pa.Table:
+    """The same columns in memory, for metrics measured while training."""
+    results = list(outputs)
+    table = rows.table.select(
+        [n for n in ("id", "group", "cluster", "prompt", "target") if n in rows.table.column_names]
+    )
+    table = table.append_column("prediction", pa.array([text for _, text, _ in results], pa.string()))
+    return table.append_column("error", pa.array([error for *_, error in results], pa.string()))

@@ -1,0 +1,56 @@
+"""What the manifest says of where and from what a run was made."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from lossmith.config.load import training_hash
+from lossmith.config.schema import Config
+
+_LIBRARIES = ("torch", "transformers", "tokenizers", "peft", "accelerate", "numpy", "pyarrow", "hydra-core")
+
+
+def peak_memory_bytes() -> int:
+    """Peak resident memory of this process so far; on a GPU, the peak of its allocator is added by the trainer."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def git_facts() -> dict[str, Any] | None:
+    """Commit and cleanness of the working folder, None outside a repository."""
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
+        )
+        status = subprocess.run(
+            ["git", "status", "--porcelain"], capture_output=True, text=True, check=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit.stdout.strip(), "changed": bool(status.stdout.strip())}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def run_facts(config: Config) -> dict[str, Any]:
+    """The manifest's first entries."""
+    return {
+        "schema": 1,
+        "lossmith": _version("lossmith"),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}},
+        "platform": platform.platform(),
+        "seed": config.seed,
+        "command": sys.argv,
+        "git": git_facts(),
+        "config_hash": training_hash(config),
+    }

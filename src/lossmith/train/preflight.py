@@ -1,0 +1,100 @@
+"""What is checked, with numbers, before the first step: what cannot work is refused, what is doubtful is said."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lossmith.config.train import TrainConfig
+from lossmith.errors import ConfigError, DataError
+from lossmith.train.trainer import warm_up_steps
+
+FEW_STEPS = 30
+SHARE_MEASUREMENTS = 50
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Optimizer steps and what they are made of."""
+
+    records: int
+    steps_per_epoch: int
+    total_steps: int
+    warmup_steps: int
+    share_steps: int
+
+    def sentence(self) -> str:
+        """The plan in words."""
+        warm = f", {self.warmup_steps} of them warm-up" if self.warmup_steps else ""
+        return (
+            f"{self.records} training records, {self.steps_per_epoch} optimizer steps an epoch, "
+            f"{self.total_steps} in all{warm}"
+        )
+
+
+def plan_steps(train: TrainConfig, *, records: int, processes: int) -> Plan:
+    """Count the steps as the Trainer will.
+
+    Raises ConfigError where warm-up would outlast training.
+    """
+    batches = math.ceil(records / (train.per_device_train_batch_size * processes))
+    per_epoch = max(1, math.ceil(batches / train.gradient_accumulation_steps))
+    total = train.max_steps if train.max_steps > 0 else math.ceil(per_epoch * train.num_train_epochs)
+    warmup = warm_up_steps(train.warmup_steps, total)
+    if warmup >= total:
+        raise ConfigError(
+            "warm-up is longer than training: the full learning rate would never be reached",
+            got=f"train.warmup_steps={train.warmup_steps:g} ({warmup} steps) of {total} steps",
+            expected="fewer warm-up steps than training has",
+            fix="lower train.warmup_steps (below 1 it is a share), or train longer",
+        )
+    share_steps = train.share_steps or max(1, total // SHARE_MEASUREMENTS)
+    return Plan(records, per_epoch, total, warmup, share_steps)
+
+
+def check_positions(audit: Mapping[str, Any], spans_of_terms: Mapping[str, list[str]]) -> None:
+    """Refuse a training split with nothing to learn from, or a term whose span is nowhere in it.
+
+    Raises DataError.
+    """
+    split = audit["splits"]["train"]
+    if not split["supervised_tokens"]:
+        raise DataError(
+            "the training split has no supervised position",
+            got=f"{split['records']} records, {split['tokens']} tokens, 0 supervised",
+            expected="an answer in each record",
+            fix="look at a record with `lossmith inspect`",
+        )
+    present = {name for name, count in split["span_tokens"].items() if count}
+    for term, names in spans_of_terms.items():
+        read = [name for name in names if not name.startswith("-")]
+        own = [name for name in read if name not in ("answer", "prompt")]
+        if own and not present.intersection(own) and len(own) == len(read):
+            raise DataError(
+                f"the span of the term '{term}' is absent from the whole training split",
+                got=f"span {', '.join(own)}",
+                expected=f"a supervised span: {', '.join(['answer', *sorted(present)])}",
+                fix='mark it in the template\'s answer with {% span "NAME" %}...{% endspan %}, or read another span',
+            )
+
+
+def doubts(plan: Plan, audit: Mapping[str, Any]) -> list[str]:
+    """Sentences on what will probably disappoint."""
+    found = list(audit.get("warnings", []))
+    if plan.total_steps < FEW_STEPS:
+        found.append(
+            f"only {plan.total_steps} optimizer steps (fewer than {FEW_STEPS}): the model will hardly move. "
+            "Train more epochs, or lower the batch size or gradient_accumulation_steps"
+        )
+    return found
+
+
+def tell(
+    plan: Plan, audit: Mapping[str, Any], *, say: Callable[[str], None], warn: Callable[[str], None]
+) -> None:
+    """Say the plan and warn of the doubts."""
+    say(plan.sentence())
+    for sentence in doubts(plan, audit):
+        warn(sentence)

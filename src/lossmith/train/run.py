@@ -1,0 +1,167 @@
+"""Train one configuration, from its sources to a saved model: read this file to know what a run does."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lossmith.config.load import as_yaml, load_config, require_complete, training_hash
+from lossmith.config.schema import Config
+from lossmith.errors import ConfigError, InputError
+from lossmith.runs import RunFolder, read_jsonl, write_json, write_text
+
+logger = logging.getLogger("lossmith")
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What `lossmith.train` returns: plain values and paths."""
+
+    path: Path
+    history: dict[str, list[float]]
+    best_step: int | None
+    best_metric: float | None
+
+
+def train(
+    config: str | Path | Mapping[str, Any] | Config,
+    overrides: Sequence[str] = (),
+    *,
+    resume: bool = False,
+    fresh: bool = False,
+    quiet: bool = False,
+) -> TrainResult:
+    """Train a model and save it in its run folder.
+
+    Raises InputError where an unfinished run of this configuration is there and neither `resume` nor `fresh` is
+    given.
+    """
+    from lossmith.train.progress import log_to
+
+    settings = require_complete(load_config(config, overrides))
+    if settings.train is None:
+        raise ConfigError(
+            "train is null, so there is nothing to train", fix="lossmith run evaluates the base model"
+        )
+    run = claim_folder(settings)
+    with run.lock(), log_to(run.log, quiet=quiet):
+        state = training_state(run)
+        if state == "done" and not fresh:
+            logger.info("%s is trained already", run.path)
+            return _result(run)
+        if state == "unfinished" and not (resume or fresh):
+            raise InputError(
+                f"{run.path} holds an unfinished training of this configuration",
+                got=f"{len(list(run.checkpoints.glob('checkpoint-*')))} checkpoints",
+                expected="--resume to go on from the last checkpoint, or --fresh to start again",
+            )
+        if fresh:
+            _clear(run)
+        write_text(run.config, as_yaml(settings))
+        _train_in(run, settings)
+        return _result(run)
+
+
+def claim_folder(config: Config) -> RunFolder:
+    """The run's folder: its name, or its name and a stamp where another configuration holds that name."""
+    digest = training_hash(config)
+    for name in (config.name, f"{config.name}-{digest[:8]}"):
+        run = RunFolder(Path(config.runs_dir).expanduser() / name)
+        if not run.config.exists() or training_hash(load_config(run.config)) == digest:
+            return run
+    raise InputError(
+        f"{run.path} is taken by another configuration", got=digest, fix="give the run another name=..."
+    )
+
+
+def training_state(run: RunFolder) -> str:
+    """`new`, `unfinished` or `done`."""
+    if (run.model / "config.json").exists() or (run.model / "adapter_config.json").exists():
+        return "done"
+    return "unfinished" if run.history.exists() or run.checkpoints.exists() else "new"
+
+
+def _clear(run: RunFolder) -> None:
+    import shutil
+
+    for path in (run.checkpoints, run.model, run.tensorboard, run.path / "predictions"):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in (
+        run.history,
+        run.manifest_file,
+        run.audit,
+        run.rejected,
+        run.report,
+        *run.path.glob("metrics*.json"),
+    ):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def stage(run: RunFolder, name: str) -> Iterator[None]:
+    """Time a stage and note its peak memory in the manifest."""
+    import time
+
+    from lossmith.train.facts import peak_memory_bytes
+
+    start = time.monotonic()
+    yield
+    seconds = round(time.monotonic() - start, 3)
+    run.update_manifest(stages={name: {"seconds": seconds, "peak_memory_bytes": peak_memory_bytes()}})
+
+
+def prepare_in(run: RunFolder, config: Config) -> Any:
+    """Prepare the data and copy its audit and rejected records into the run folder."""
+    import shutil
+
+    from lossmith.tasks.prepare import prepare
+    from lossmith.train.facts import file_facts
+
+    with stage(run, "prepare"):
+        prepared = prepare(config)
+    write_json(run.audit, prepared.audit)
+    shutil.copyfile(prepared.folder / "rejected.jsonl", run.rejected)
+    counts = {name: split["records"] for name, split in prepared.audit["splits"].items()}
+    run.update_manifest(
+        data={
+            "fingerprint": prepared.fingerprint,
+            "folder": str(prepared.folder),
+            "files": file_facts(config.data),
+            "counts": counts,
+        },
+        template_hash=prepared.template_hash,
+    )
+    for sentence in prepared.audit.get("warnings", []):
+        run.add_warning(sentence)
+    return prepared
+
+
+def _train_in(run: RunFolder, config: Config) -> None:
+    from lossmith.train.facts import run_facts
+    from lossmith.train.loop import build_trainer, fit, save
+
+    run.update_manifest(**run_facts(config))
+    prepared = prepare_in(run, config)
+    with stage(run, "train"):
+        trainer, loaded = build_trainer(run, config, prepared)
+        fit(trainer, run, config)
+        save(trainer, loaded, run, template_hash=prepared.template_hash)
+
+
+def _result(run: RunFolder) -> TrainResult:
+    history: dict[str, list[float]] = {}
+    for line in read_jsonl(run.history):
+        for name, value in line.items():
+            if name == "terms":
+                for term, facts in value.items():
+                    history.setdefault(f"term/{term}", []).append(facts["value"])
+            elif value is not None:
+                history.setdefault(
+                    name if "eval_loss" not in line or name.startswith("eval") else f"eval_{name}", []
+                ).append(value)
+    best = run.manifest().get("best", {})
+    return TrainResult(run.path, history, best.get("step"), best.get("value"))

@@ -1,0 +1,129 @@
+"""What happened since the last log line: sums and counts of each term, divided once when a line is written."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+DEAD_SHARE = 1e-4
+DEAD_AFTER = 5
+
+
+@dataclass
+class Tally:
+    """Sums, counts and tokens of the micro-batches since the last line; saved with every checkpoint, so that the
+    first line after a resumed checkpoint is that of the undisturbed run.
+    """
+
+    weights: Mapping[str, float]
+    sums: dict[str, Tensor | float] = field(default_factory=dict)
+    counts: dict[str, Tensor | float] = field(default_factory=dict)
+    tokens: int = 0
+    new_tokens: int = 0
+    seconds_before: float = 0.0
+    shares: dict[str, float] = field(default_factory=dict)
+    quiet: dict[str, int] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+
+    def add(self, sums: Mapping[str, Tensor], counts: Mapping[str, float | Tensor], tokens: int) -> None:
+        """Add one micro-batch; stays on the device, so that no step waits for it."""
+        for name in self.weights:
+            self.sums[name] = self.sums.get(name, 0.0) + sums[name].detach().double()
+            self.counts[name] = self.counts.get(name, 0.0) + counts[name]
+        self.new_tokens += tokens
+
+    def gather(self, device: torch.device) -> None:
+        """Add the other processes' sums and counts to the first one's, and empty theirs."""
+        rank = torch.distributed.get_rank() if _distributed() else 0
+        for mine in (self.sums, self.counts):
+            local = {name: float(mine.get(name, 0.0)) for name in self.weights}
+            mine.update(reduce_over_processes(local, device))
+            if rank:
+                mine.clear()
+        together = reduce_over_processes({"tokens": float(self.new_tokens)}, device)
+        self.tokens, self.new_tokens = self.tokens + int(together["tokens"]), 0
+
+    def add_shares(self, norms: Mapping[str, float], present: Mapping[str, bool], *, warm: bool) -> list[str]:
+        """Keep the terms' shares of the gradient; returns the terms found dead by this measurement.
+
+        A term is dead when its share stays under 1e-4 in five measurements running, after warm-up, on batches where
+        its span is present.
+        """
+        total = sum(norms.values())
+        self.shares = {name: norm / total if total > 0 else 0.0 for name, norm in norms.items()}
+        dead = []
+        for name, share in self.shares.items():
+            if not warm or not present.get(name, False):
+                continue
+            self.quiet[name] = self.quiet.get(name, 0) + 1 if share < DEAD_SHARE else 0
+            if self.quiet[name] == DEAD_AFTER:
+                dead.append(name)
+        return dead
+
+    def line(self) -> dict[str, Any]:
+        """Loss and terms since the last line; starts the next one.
+
+        Each value is its sum over its count, and the loss is their weighted sum, so a line is exact whatever the
+        micro-batches were.
+        """
+        terms: dict[str, Any] = {}
+        loss = 0.0
+        for name, weight in self.weights.items():
+            count = float(self.counts.get(name, 0.0))
+            value = float(self.sums.get(name, 0.0)) / count if count else None
+            terms[name] = {"value": value, "weight": weight, "share": self.shares.get(name)}
+            loss += weight * value if value is not None else 0.0
+        self.sums, self.counts, self.shares = {}, {}, {}
+        return {"loss": loss, "terms": terms}
+
+    @property
+    def seconds(self) -> float:
+        """Time spent training, over all resumed pieces."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def save(self, path: Path) -> None:
+        """Write the state as JSON; floats survive exactly."""
+        path.write_text(
+            json.dumps(
+                {
+                    "sums": {k: float(v) for k, v in self.sums.items()},
+                    "counts": {k: float(v) for k, v in self.counts.items()},
+                    "tokens": self.tokens,
+                    "seconds": self.seconds,
+                    "shares": self.shares,
+                    "quiet": self.quiet,
+                }
+            ),
+            encoding="utf-8",
+        )
+
+    def restore(self, path: Path, *, first: bool) -> None:
+        """Take up a saved state; sums and counts belong to the first process alone."""
+        state = json.loads(path.read_text(encoding="utf-8"))
+        if first:
+            self.sums, self.counts = dict(state["sums"]), dict(state["counts"])
+        self.tokens, self.seconds_before = int(state["tokens"]), float(state["seconds"])
+        self.shares, self.quiet = dict(state["shares"]), dict(state["quiet"])
+        self.started = time.monotonic()
+
+
+def _distributed() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def reduce_over_processes(values: dict[str, float], device: torch.device) -> dict[str, float]:
+    """Sum named numbers over all processes; the identity where there is one."""
+    if not _distributed():
+        return values
+    # float32 holds counts exactly up to 2**24; mps has no float64.
+    dtype = torch.float32 if device.type == "mps" else torch.float64
+    vector = torch.tensor(list(values.values()), dtype=dtype, device=device)
+    torch.distributed.all_reduce(vector)
+    return dict(zip(values, vector.tolist(), strict=True))

@@ -1,0 +1,287 @@
+"""The one Trainer subclass: counts before the first backward, divides once, and logs every term by itself."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import EvalLoopOutput
+
+from lossmith.errors import LossmithError
+from lossmith.losses import Objective
+from lossmith.runs import RunFolder, append_jsonl
+from lossmith.tasks.parts import Parts
+from lossmith.tasks.rows import Rows
+from lossmith.train.checkpoints import STAGING, TALLY, publish, rotate
+from lossmith.train.tally import Tally, reduce_over_processes
+
+SKIPPED_STEPS_ALLOWED = 20
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is trained on: the objective, the task's forward, the rows, and where results are told."""
+
+    objective: Objective
+    forward: Callable[[nn.Module, dict[str, Any]], Parts]
+    refresh: Callable[[], object]
+    train: Rows
+    validation: Rows | None
+    collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
+    run: RunFolder
+    warn: Callable[[str], None]
+    measure: Callable[[nn.Module], dict[str, float]] | None = None
+    share_steps: int = 50
+
+
+class ObjectiveTrainer(Trainer):
+    """Minimises an Objective under the counting laws.
+
+    A term's denominator is counted over the whole accumulation window and all processes before the first backward
+    of the window; every micro-batch divides by that number, so the gradient does not depend on how the window is cut.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        args: TrainingArguments,
+        work: Work,
+        *,
+        callbacks: list[TrainerCallback],
+        **rest: Any,
+    ) -> None:
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=work.train,
+            eval_dataset=work.validation,
+            data_collator=work.collate,
+            callbacks=callbacks,
+            **rest,
+        )
+        # Without both, the Trainer divides our window-normalised loss once more by the accumulation steps.
+        self.loss_is_scaled_for_ga = True
+        self.model_accepts_loss_kwargs = True
+        self.work = work
+        self.tally = Tally({t.name: t.weight for t in work.objective.terms})
+        self._window: dict[str, float] = {}
+        self._window_rows: list[Tensor] = []
+        self._finite: Tensor | None = None
+        self._measure_shares = False
+        self._skipped = 0
+
+    # -- counting -----------------------------------------------------------------------------------------------
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Tensor | int | None]:
+        """Fetch a window and count every denominator over it and over all processes."""
+        batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
+        window = {term.name: 0.0 for term in self.work.objective.terms}
+        for batch in batches:
+            counts = self.work.objective.counts(batch["labels"], batch["spans"], batch["examples"])
+            for name, count in counts.items():
+                window[name] += count
+        self._window = reduce_over_processes(window, device)
+        self._window_rows = [batch["rows"] for batch in batches]
+        self._finite = None
+        step = self.state.global_step + 1
+        self._measure_shares = len(window) > 1 and (step == 1 or step % self.work.share_steps == 0)
+        return batches, torch.tensor(sum(self._window.values()))
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """The objective on one micro-batch, divided by the counts of the window."""
+        if return_outputs:
+            raise NotImplementedError("logits are never materialised, so there are no outputs to return")
+        parts = self.work.forward(model, inputs)
+        positional, named = parts.arguments()
+        # Statistics are kept in fp32 or more, whatever autocast does to the model.
+        with torch.autocast(device_type=parts.hidden.device.type, enabled=False):
+            value = self.work.objective(*positional, **named, counts=self._window)
+            if self._measure_shares:
+                self._record_shares(parts)
+        self.tally.add(value.sums, value.counts, inputs["tokens"])
+        finite = torch.isfinite(value.total.detach())
+        self._finite = finite if self._finite is None else self._finite & finite
+        # DDP averages gradients over processes; the counts already hold all of them.
+        return value.total * self.accelerator.num_processes
+
+    def _record_shares(self, parts: Parts) -> None:
+        self._measure_shares = False
+        positional, named = parts.arguments()
+        detached = (positional[0].detach(), *positional[1:])
+        norms = self.work.objective.shares(*detached, **named, counts=self._window)
+        here = self.work.objective.counts(parts.labels, parts.spans, parts.examples)
+        warm = self.state.global_step >= self.args.get_warmup_steps(self.state.max_steps)
+        present = {name: count > 0 for name, count in here.items()}
+        for name in self.tally.add_shares(norms, present, warm=warm):
+            self.work.warn(
+                f"the term '{name}' is dead: its share of the gradient stayed under 1e-4 in five measurements running "
+                f"(now {self.tally.shares[name]:.1e} at step {self.state.global_step + 1}); it trains nothing. "
+                "Raise its weight, check its span with `lossmith inspect`, or take it out"
+            )
+
+    # -- refusing to go on ---------------------------------------------------------------------------------------
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        """The norm as logged; a non-finite loss or gradient stops the run here, before the optimizer steps."""
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        if norm is None:
+            grads = [p.grad for p in model.parameters() if p.grad is not None]
+            norm = torch.nn.utils.get_total_norm(grads) if grads else torch.zeros(())
+        finite_loss = self._finite is None or bool(self._finite)
+        scaler = getattr(self.accelerator, "scaler", None)
+        if finite_loss and scaler is not None and scaler.is_enabled():
+            # fp16: the scaler skips the step itself; what is counted are skips in a row.
+            self._skipped = 0 if bool(torch.isfinite(torch.as_tensor(norm))) else self._skipped + 1
+            if self._skipped < SKIPPED_STEPS_ALLOWED:
+                return norm
+        elif finite_loss and bool(torch.isfinite(torch.as_tensor(norm))):
+            return norm
+        what = "gradient" if finite_loss else "loss"
+        ids = self.work.train.ids([int(row) for rows in self._window_rows for row in rows.flatten().tolist()])
+        shown = ", ".join(ids[:16]) + (f" and {len(ids) - 16} more" if len(ids) > 16 else "")
+        raise LossmithError(
+            f"the {what} is not finite at step {self.state.global_step + 1}",
+            got=f"records {shown}",
+            expected="finite numbers",
+            fix="lower train.learning_rate, or look at these records with `lossmith inspect`; "
+            "the last checkpoint is whole and `--resume` goes on from it",
+        )
+
+    # -- evaluation ------------------------------------------------------------------------------------------------
+
+    def evaluation_loop(self, dataloader: DataLoader[Any], *_: Any, **__: Any) -> EvalLoopOutput:
+        """Exact loss over the validation rows: sums and counts are added up, and divided once at the end."""
+        rows = dataloader.dataset
+        self.work.refresh()
+        self.model.eval()
+        sums = {term.name: 0.0 for term in self.work.objective.terms}
+        counts = dict(sums)
+        for batch in self._own_share(rows):
+            with torch.no_grad(), self.compute_loss_context_manager():
+                parts = self.work.forward(self.model, self._prepare_inputs(batch))
+                positional, named = parts.arguments()
+                with torch.autocast(device_type=parts.hidden.device.type, enabled=False):
+                    value = self.work.objective(*positional, **named)
+            for name in sums:
+                sums[name] += float(value.sums[name])
+                counts[name] += float(value.counts[name])
+        device = self.args.device
+        sums, counts = reduce_over_processes(sums, device), reduce_over_processes(counts, device)
+        metrics = {"eval_loss": 0.0}
+        for term in self.work.objective.terms:
+            if counts[term.name]:
+                value_of_term = sums[term.name] / counts[term.name]
+                metrics[f"eval_{term.name}"] = value_of_term
+                metrics["eval_loss"] += term.weight * value_of_term
+        if self.work.measure is not None:
+            metrics |= {f"eval_{name}": value for name, value in self.work.measure(self.model).items()}
+        return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(rows))
+
+    def _own_share(self, rows: Any) -> Iterator[dict[str, Any]]:
+        """Batches of near-equal lengths, dealt out to the processes without repeating a row."""
+        order = sorted(range(len(rows)), key=lambda row: -int(rows.lengths[row]))
+        own = order[self.args.process_index :: self.args.world_size]
+        size = self.args.eval_batch_size
+        for start in range(0, len(own), size):
+            yield self.work.collate([rows[row] for row in own[start : start + size]])
+
+    # -- telling ---------------------------------------------------------------------------------------------------
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Write training and evaluation lines of the history, then what the Trainer's callbacks see."""
+        step = self.state.global_step
+        line: dict[str, Any] | None = None
+        if "loss" in logs:
+            self.tally.gather(self.args.device)
+            line = {"step": step, **self.tally.line(), "learning_rate": logs.get("learning_rate")}
+            norm = logs.get("grad_norm")
+            line |= {"grad_norm": None if norm is None else float(norm), "tokens": self.tally.tokens}
+            logs["loss"] = line["loss"]
+            logs |= {f"term/{n}": t["value"] for n, t in line["terms"].items() if t["value"] is not None}
+            logs |= {f"share/{n}": t["share"] for n, t in line["terms"].items() if t["share"] is not None}
+        elif "eval_loss" in logs:
+            own = ("eval_loss", *(key for key in logs if key.startswith("eval_") and key != "eval_loss"))
+            timing = ("_runtime", "_samples_per_second", "_steps_per_second")
+            line = {"step": step, **{key: logs[key] for key in own if not key.endswith(timing)}}
+        if line is not None and self.is_world_process_zero():
+            append_jsonl(self.work.run.history, {**line, "seconds": round(self.tally.seconds, 3)})
+        super().log(logs, start_time)
+
+    # -- saving ----------------------------------------------------------------------------------------------------
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """A new best evaluation is always saved: a best checkpoint that was never written cannot be kept."""
+        best = super()._determine_best_metric(metrics, trial)
+        if best and self.args.load_best_model_at_end:
+            self.control.should_save = True
+        return best
+
+    def _get_output_dir(self, trial: Any) -> str:
+        folder = self.work.run.checkpoints
+        return str(folder / STAGING if getattr(self, "_staging", False) else folder)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Write a checkpoint aside, then give it its name: under that name it is always whole."""
+        folder = self.work.run.checkpoints
+        best = folder / f"checkpoint-{self.state.best_global_step}" if self.state.best_global_step else None
+        if best is not None and (best.exists() or self.state.best_global_step == self.state.global_step):
+            self.state.best_model_checkpoint = str(best)
+        if self.is_world_process_zero():
+            shutil.rmtree(folder / STAGING, ignore_errors=True)
+        self._staging = True
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self._staging = False
+        self.tally.gather(self.args.device)
+        if self.is_world_process_zero():
+            staged = folder / STAGING / f"checkpoint-{self.state.global_step}"
+            self.tally.save(staged / TALLY)
+            publish(staged, folder)
+            rotate(folder, limit=self.args.save_total_limit, best=best)
+        self.accelerator.wait_for_everyone()
+
+    def restore(self, checkpoint: Path) -> None:
+        """Take up the tally that lies in a checkpoint; the Trainer restores the rest."""
+        self.tally.restore(checkpoint / TALLY, first=self.is_world_process_zero())
+
+
+def warm_up_steps(warmup: float, total: int) -> int:
+    """Warm-up in steps: below 1 a share of all steps.
+
+    >>> warm_up_steps(0.05, 200), warm_up_steps(40, 200)
+    (10, 40)
+    """
+    import math
+
+    return math.ceil(total * warmup) if warmup < 1 else int(warmup)
+
+
+def objective_lines(objective: Objective) -> list[Mapping[str, Any]]:
+    """The terms as the manifest keeps them."""
+    return [
+        {
+            "name": term.name,
+            "weight": term.weight,
+            "span": term.span,
+            "kind": term.kind,
+            "unit": term.unit,
+            "parameters": dict(term.params),
+        }
+        for term in objective.terms
+    ]
