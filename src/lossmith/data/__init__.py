@@ -1,0 +1,1 @@
+"""Sources to records to templates to tokenised parquet; splits and the audit."""

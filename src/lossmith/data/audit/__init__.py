@@ -1,0 +1,1 @@
+"""What the data holds, counted while it is written, and what in it deserves a warning."""

@@ -1,0 +1,119 @@
+"""The audit as one dict: counts by split, overlap between splits, and warnings in sentences with numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from lossmith.data.audit.tally import Tally
+from lossmith.data.plan import Plan
+from lossmith.data.records import SPLITS
+from lossmith.data.rejected import Rejections
+
+SCHEMA = 1
+TRUNCATION_SHARE = 0.10
+
+_DONE = {
+    "cut_prompt": "had their prompt cut",
+    "cut_answer": "had their answer cut",
+    "dropped": "were dropped",
+    "prompt_too_long": "have a prompt of which nothing fits",
+}
+
+
+def summarise(
+    tallies: Mapping[str, Tally], plan: Plan, rejections: Rejections, span_names: Collection[str]
+) -> dict[str, Any]:
+    """The audit of a preparation; `span_names` are those that the template or data.spans can mark."""
+    splits = {name: tallies[name].summary(span_names) for name in SPLITS}
+    audit: dict[str, Any] = {
+        "schema": SCHEMA,
+        "read": rejections.read,
+        "rejected": {
+            "total": rejections.total,
+            "share": rejections.total / rejections.read if rejections.read else None,
+            "reasons": dict(rejections.reasons.most_common()),
+        },
+        "left_out": {"limit": plan.beyond_limit, "weight": plan.unweighted},
+        "max_length": plan.data.max_length,
+        "truncation": plan.data.truncation,
+        "splits": splits,
+        "overlap": _overlaps(tallies),
+    }
+    audit["warnings"] = [
+        *_split_warnings(audit),
+        *_span_warnings(audit, span_names),
+        *_overlap_warnings(audit),
+    ]
+    return audit
+
+
+def _overlaps(tallies: Mapping[str, Tally]) -> dict[str, dict[str, int]]:
+    """For two splits, records of the second whose text, prompt or cluster the first holds too."""
+    overlaps = {}
+    for first, second in combinations(SPLITS, 2):
+        a, b = tallies[first], tallies[second]
+        overlaps[f"{first}/{second}"] = {
+            "texts": int(np.isin(b.texts, a.texts).sum()),
+            "prompts": int(np.isin(b.prompts, a.prompts).sum()),
+            "clusters": len(np.intersect1d(a.clusters, b.clusters)),
+        }
+    return overlaps
+
+
+def _split_warnings(audit: Mapping[str, Any]) -> list[str]:
+    warnings = []
+    rejected = audit["rejected"]
+    if rejected["total"]:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in rejected["reasons"].items())
+        warnings.append(f"{rejected['total']} of {audit['read']} records were rejected ({reasons}); see rejected.jsonl")
+    for name, split in audit["splits"].items():
+        count = split["records"]
+        met = count + split["truncation"].get("dropped", 0)
+        for policy, done in split["truncation"].items():
+            if done > TRUNCATION_SHARE * met:
+                limit = audit["max_length"]
+                warnings.append(
+                    f"{done} of {met} {name} records ({done / met:.0%}) {_DONE[policy]}: longer than "
+                    f"data.max_length={limit} tokens"
+                )
+        if not count:
+            warnings.append(f"the {name} split has no records")
+            continue
+        if not split["supervised_tokens"]:
+            warnings.append(f"none of the {split['tokens']} tokens of the {name} split is supervised")
+        elif split["end_supervised"] < count:
+            missing = count - split["end_supervised"]
+            warnings.append(
+                f"the end of the answer is not supervised in {missing} of {count} {name} records: "
+                "a model does not learn there to stop"
+            )
+    return warnings
+
+
+def _span_warnings(audit: Mapping[str, Any], span_names: Collection[str]) -> list[str]:
+    train = audit["splits"]["train"]
+    count = train["records"]
+    absent = [name for name in sorted(span_names) if count and not train["spans"][name]["tokens"]]
+    return [f"the span '{name}' occurs in none of the {count} training records" for name in absent]
+
+
+def _overlap_warnings(audit: Mapping[str, Any]) -> list[str]:
+    warnings = []
+    for name, split in audit["splits"].items():
+        if split["duplicates"]:
+            of = f"{split['duplicates']} of {split['records']} {name} records"
+            warnings.append(f"{of} repeat the text of an earlier one")
+    for pair, shared in audit["overlap"].items():
+        first, second = pair.split("/")
+        count = audit["splits"][second]["records"]
+        for what in ("texts", "prompts"):
+            if shared[what]:
+                warnings.append(f"{shared[what]} of {count} {second} {what} are in {first} too")
+                break
+        if shared["clusters"]:
+            warnings.append(f"{shared['clusters']} clusters are in {first} and in {second}")
+    return warnings

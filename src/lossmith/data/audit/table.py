@@ -1,0 +1,61 @@
+"""The audit as plain rows, for a terminal and for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lossmith.data.records import SPLITS
+
+Row = tuple[str, ...]
+
+
+def audit_table(audit: Mapping[str, Any]) -> list[Row]:
+    """Rows of (what, train, validation, test), a heading first; a dash where there is nothing to count."""
+    splits = [audit["splits"][name] for name in SPLITS]
+
+    def row(what: str, read: Callable[[Mapping[str, Any]], str]) -> Row:
+        return (what, *(read(split) for split in splits))
+
+    rows: list[Row] = [
+        ("", *SPLITS),
+        row("records", lambda split: _count(split["records"])),
+        row("tokens", lambda split: _count(split["tokens"])),
+        row("supervised tokens", lambda split: _shared(split["supervised_tokens"], split["tokens"])),
+        row("length p50 / p90 / p99 / max", _lengths),
+        row("end of answer supervised", lambda split: _shared(split["end_supervised"], split["records"])),
+        row("duplicate texts", lambda split: _count(split["duplicates"])),
+    ]
+    for key, what in (("repeated", "repeated by weight"), ("clusters", "clusters")):
+        if any(split[key] for split in splits):
+            rows.append((what, *(_count(split[key]) for split in splits)))
+    for policy in sorted({policy for split in splits for policy in split["truncation"]}):
+        counts = (split["truncation"].get(policy, 0) for split in splits)
+        rows += [(policy.replace("_", " "), *map(_count, counts))]
+    for name in sorted({name for split in splits for name in split["spans"]}):
+        counts = (split["spans"][name]["tokens"] if name in split["spans"] else 0 for split in splits)
+        rows += [(f"tokens of '{name}'", *map(_count, counts))]
+    if any(split["straddled_tokens"] for split in splits):
+        rows.append(row("tokens across a span's edge", lambda split: _count(split["straddled_tokens"])))
+    return rows
+
+
+def overlap_table(audit: Mapping[str, Any]) -> list[Row]:
+    """Rows of (splits, texts, prompts, clusters) that two splits share, a heading first."""
+    rows: list[Row] = [("in both", "texts", "prompts", "clusters")]
+    for pair, shared in audit["overlap"].items():
+        rows.append((pair.replace("/", " and "), *(_count(shared[what]) for what in rows[0][1:])))
+    return rows
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _shared(number: int, total: int) -> str:
+    return f"{number:,} ({number / total:.1%})" if total else "-"
+
+
+def _lengths(split: Mapping[str, Any]) -> str:
+    length = split["length"]
+    return "-" if length is None else " / ".join(str(length[name]) for name in ("p50", "p90", "p99", "max"))

@@ -1,0 +1,122 @@
+"""Counts of one split, kept while its records are written."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from lossmith.data.records import Record
+from lossmith.data.rendered import Encoded
+from lossmith.data.splits import hash_text
+
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+
+
+class Tally:
+    """Records, tokens, lengths, spans and duplicates of a split; memory is 24 bytes a record.
+
+    `end_ids` are the tokens that may end an answer.
+    """
+
+    def __init__(self, end_ids: Collection[int]) -> None:
+        self._end_ids = frozenset(end_ids)
+        self.records = 0
+        self.repeated = 0
+        self.tokens = 0
+        self.supervised_tokens = 0
+        self.straddled = 0
+        self.ended = 0
+        self.truncation: Counter[str] = Counter()
+        self.span_records: Counter[str] = Counter()
+        self.span_items: Counter[str] = Counter()
+        self.span_tokens: Counter[str] = Counter()
+        self._lengths: Counter[int] = Counter()
+        self._texts = array("Q")
+        self._prompts = array("Q")
+        self._clusters = array("Q")
+
+    def add(self, record: Record, encoded: Encoded, copies: int) -> None:
+        """Count a record; one that is dropped counts for truncation alone."""
+        if encoded.truncation is not None:
+            self.truncation[encoded.truncation] += 1
+        if encoded.truncation == "dropped":
+            return
+        self.records += 1
+        self.repeated += copies - 1
+        self.tokens += len(encoded.input_ids) * copies
+        self.supervised_tokens += copies * sum(end - start for start, end in encoded.supervised)
+        self.straddled += encoded.straddles
+        self._lengths[len(encoded.input_ids)] += 1
+        last = encoded.supervised[-1][1] if encoded.supervised else 0
+        self.ended += bool(last) and encoded.input_ids[last - 1] in self._end_ids
+        for name, positions in _positions(encoded).items():
+            self.span_records[name] += 1
+            self.span_tokens[name] += len(positions) * copies
+        for span in encoded.spans:
+            self.span_items[span.name] += 1
+        self._texts.append(hash_text(f"{encoded.prompt}\x1e{encoded.target}"))
+        if encoded.prompt:
+            self._prompts.append(hash_text(encoded.prompt))
+        if record.cluster is not None:
+            self._clusters.append(hash_text(record.cluster))
+
+    @property
+    def texts(self) -> np.ndarray:
+        """Hashes of prompt and target, one a record."""
+        return np.array(self._texts, dtype=np.uint64)
+
+    @property
+    def prompts(self) -> np.ndarray:
+        """Hashes of the prompts that are not empty."""
+        return np.array(self._prompts, dtype=np.uint64)
+
+    @property
+    def clusters(self) -> np.ndarray:
+        """Hashes of the clusters, one a record that has one."""
+        return np.array(self._clusters, dtype=np.uint64)
+
+    def summary(self, span_names: Collection[str]) -> dict[str, Any]:
+        """The split's part of the audit; every name of `span_names` has its counts, also where they are 0."""
+        names = sorted({*span_names, *self.span_tokens})
+        return {
+            "records": self.records,
+            "repeated": self.repeated,
+            "tokens": self.tokens,
+            "supervised_tokens": self.supervised_tokens,
+            "supervised_share": self.supervised_tokens / self.tokens if self.tokens else None,
+            "length": self._length(),
+            "truncation": dict(sorted(self.truncation.items())),
+            "clusters": len(np.unique(self.clusters)),
+            "duplicates": self.records - len(np.unique(self.texts)),
+            "straddled_tokens": self.straddled,
+            "end_supervised": self.ended,
+            "spans": {
+                name: {
+                    "records": self.span_records[name],
+                    "items": self.span_items[name],
+                    "tokens": self.span_tokens[name],
+                }
+                for name in names
+            },
+        }
+
+    def _length(self) -> dict[str, int] | None:
+        """Tokens a record at the quantiles, the nearest rank above."""
+        if not self._lengths:
+            return None
+        lengths = sorted(self._lengths)
+        reached = np.cumsum([self._lengths[length] for length in lengths])
+        found = {name: lengths[int(np.searchsorted(reached, q * reached[-1]))] for name, q in QUANTILES.items()}
+        return {**found, "max": lengths[-1]}
+
+
+def _positions(encoded: Encoded) -> dict[str, set[int]]:
+    """Token positions by span name; nested items of one name count once."""
+    positions: dict[str, set[int]] = {}
+    for span in encoded.spans:
+        positions.setdefault(span.name, set()).update(range(span.start, span.end))
+    return positions

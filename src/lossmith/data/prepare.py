@@ -1,0 +1,174 @@
+"""Sources to tokenised parquet, once for the same inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lossmith.config.schema import Config
+from lossmith.data.audit.summary import summarise
+from lossmith.data.cache import built_whole, cache_folder, locked
+from lossmith.data.fields import check_mapping
+from lossmith.data.fingerprint import FileFacts, fingerprint, hash_files
+from lossmith.data.plan import Plan, make_plan, planned_records, reject_duplicates
+from lossmith.data.records import SPLITS
+from lossmith.data.rejected import Rejections
+from lossmith.data.rejection import RecordError
+from lossmith.data.scan import Progress, scan
+from lossmith.data.sources.files import Source, list_sources
+from lossmith.data.template import Template
+from lossmith.data.writing import write_splits
+from lossmith.errors import DataError
+from lossmith.runs import write_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Texts = Callable[[], Iterator[str]]
+TokenizerFor = Callable[[Texts], "PreTrainedTokenizerBase"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared folder: <split>.parquet, audit.json, rejected.jsonl, fingerprint.json and tokenizer/.
+
+    `files` are the source files as they were read: path, sha256 and bytes. `reused` says that nothing was built.
+    """
+
+    folder: Path
+    fingerprint: str
+    audit: dict[str, Any]
+    template_hash: str
+    files: list[dict[str, Any]]
+    reused: bool = False
+
+    def split_file(self, split: str) -> Path | None:
+        """The parquet file of a split, or None where it has no records."""
+        path = self.folder / f"{split}.parquet"
+        return path if path.exists() else None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows by split; a record repeated by a weight counts as often as it is written."""
+        splits = self.audit["splits"]
+        return {name: splits[name]["records"] + splits[name]["repeated"] for name in SPLITS}
+
+    @property
+    def tokenizer(self) -> Path:
+        """The tokenizer that the rows were written with."""
+        return self.folder / "tokenizer"
+
+
+def prepare_data(
+    config: Config,
+    *,
+    tokenizer_for: TokenizerFor,
+    tokenizer_key: str,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Tokenised rows of every split, with their audit.
+
+    `tokenizer_for` is given a function that yields the training texts each time it is called, and returns the
+    tokenizer; `tokenizer_key` stands for that tokenizer in the fingerprint. `progress` is told the records done and
+    their number, or None while that is not known. The same inputs are prepared once, by one process; a second waits.
+
+    Raises DataError where the sources are not as the configuration says, or more than data.max_rejected of the
+    records cannot be used.
+    """
+    data = config.data
+    check_mapping(data)
+    sources = list_sources(data)
+    template = Template.from_config(data)
+    files = hash_files(sources, cache_folder())
+    key = fingerprint(config, sources, files, keys=[tokenizer_key, _template_file(data.template)])
+    folder = cache_folder() / "prepared" / key
+    if (found := _find(folder, files)) is not None:
+        return found
+    with locked(folder):
+        if (found := _find(folder, files)) is not None:
+            return found
+        with built_whole(folder) as building:
+            facts = _build(config, sources, template, building, tokenizer_for=tokenizer_for, progress=progress)
+            written = {str(p.relative_to(building)): p.stat().st_size for p in building.rglob("*") if p.is_file()}
+            write_json(building / "fingerprint.json", {"fingerprint": key, **facts, "written": written})
+        (folder.parent / f"{key}.rejected.jsonl").unlink(missing_ok=True)
+    built = _find(folder, files)
+    assert built is not None, f"{folder} was renamed into place a moment ago"
+    return Prepared(**{**vars(built), "reused": False})
+
+
+def _build(
+    config: Config,
+    sources: list[Source],
+    template: Template,
+    building: Path,
+    *,
+    tokenizer_for: TokenizerFor,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """Fill the folder; the facts that are not in its files."""
+    data = config.data
+    key = building.name.partition(".")[0]
+    with Rejections(building.parent / f"{key}.rejected.jsonl") as rejections:
+        scanned = scan(sources, data, rejections, progress=progress)
+        reject_duplicates(sources, data, scanned, rejections)
+        rejections.check_share(data.max_rejected)
+        if not rejections.read:
+            raise DataError(
+                "the sources hold no record",
+                got=", ".join(source.name for source in sources),
+                expected="records",
+            )
+        plan = make_plan(sources, data, scanned, seed=config.seed)
+        tokenizer = tokenizer_for(lambda: _training_texts(plan, template))
+        tallies = write_splits(plan, template, tokenizer, building, rejections=rejections, progress=progress)
+        rejections.check_share(data.max_rejected)
+    if config.train is not None and not tallies["train"].records:
+        raise DataError(
+            "no record is left to train on",
+            got=f"{rejections.read} records read, {rejections.total} rejected, "
+            f"{tallies['train'].truncation['dropped']} dropped for their length",
+            expected="at least one training record",
+            fix="look at data.files, data.split and data.max_length; train=null evaluates without training",
+        )
+    rejections.path.rename(building / "rejected.jsonl")
+    tokenizer.save_pretrained(str(building / "tokenizer"))
+    write_json(building / "audit.json", summarise(tallies, plan, rejections, template.span_names))
+    return {"template_hash": template.hash(tokenizer)}
+
+
+def _training_texts(plan: Plan, template: Template) -> Iterator[str]:
+    for record, _ in planned_records(plan):
+        if record.split == "train":
+            try:
+                yield template.training_text(record)
+            except RecordError:
+                continue  # written to rejected.jsonl when it is encoded
+
+
+def _find(folder: Path, files: list[FileFacts]) -> Prepared | None:
+    """The folder, where it is there and whole: a file that someone removed or cut makes it absent."""
+    try:
+        facts = json.loads((folder / "fingerprint.json").read_text(encoding="utf-8"))
+        if any((folder / name).stat().st_size != size for name, size in facts["written"].items()):
+            return None
+        audit = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError):
+        return None
+    return Prepared(
+        folder=folder,
+        fingerprint=facts["fingerprint"],
+        audit=audit,
+        template_hash=facts["template_hash"],
+        files=[asdict(file) for file in files],
+        reused=True,
+    )
+
+
+def _template_file(template: Any) -> str:
+    """The text of a template that lies in a file of its own, for the fingerprint."""
+    return hashlib.sha256(Path(template).read_bytes()).hexdigest() if isinstance(template, str) else ""

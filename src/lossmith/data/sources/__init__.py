@@ -1,0 +1,1 @@
+"""Readers of the formats that records come in, one file a format."""

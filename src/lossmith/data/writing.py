@@ -1,0 +1,178 @@
+"""The second pass: records are rendered, tokenised and written, a bounded group of rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lossmith.data.audit.tally import Tally
+from lossmith.data.cells import ColumnType
+from lossmith.data.encode import encode_batch
+from lossmith.data.plan import Plan, planned_records
+from lossmith.data.records import SPLITS, Problem, Record
+from lossmith.data.rejected import Rejections
+from lossmith.data.rejection import RecordError
+from lossmith.data.rendered import Encoded, Rendered
+from lossmith.data.scan import Progress
+from lossmith.data.template import Template
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+BATCH_RECORDS = 64
+GROUP_ROWS = 1024
+GROUP_TOKENS = 1 << 18
+
+_INTERVAL = pa.struct([("start", pa.int32()), ("end", pa.int32())])
+_SPAN = pa.struct([("name", pa.string()), ("start", pa.int32()), ("end", pa.int32()), ("item", pa.int32())])
+
+
+def schema_of(types: Mapping[str, ColumnType]) -> pa.Schema:
+    """Columns of a prepared file; `types` are those of the kept columns and of the label."""
+    return pa.schema(
+        [
+            *((name, pa.string()) for name in ("id", "group", "cluster", "task")),
+            *((_column(name), kind.arrow()) for name, kind in types.items()),
+            *((name, pa.string()) for name in ("prompt", "target")),
+            ("input_ids", pa.list_(pa.int32())),
+            ("prompt_length", pa.int32()),
+            ("supervised", pa.list_(_INTERVAL)),
+            ("spans", pa.list_(_SPAN)),
+            ("error", pa.string()),
+        ]
+    )
+
+
+def write_splits(
+    plan: Plan,
+    template: Template,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    *,
+    rejections: Rejections,
+    progress: Progress | None = None,
+) -> dict[str, Tally]:
+    """Write <split>.parquet for every split that has a record, and count what is written."""
+    end_ids = template.stop_ids(tokenizer)
+    tallies = {name: Tally(end_ids) for name in SPLITS}
+    schema = schema_of(plan.scan.types)
+    waiting: dict[str, list[_Waiting]] = {name: [] for name in SPLITS}
+    with ExitStack() as stack:
+        files = {name: stack.enter_context(SplitFile(folder / f"{name}.parquet", schema)) for name in SPLITS}
+
+        def write(split: str) -> None:
+            for item, encoded in _encode(waiting[split], plan, tokenizer, rejections):
+                tallies[split].add(item.record, encoded, item.copies)
+                if encoded.truncation != "dropped":
+                    files[split].add(_row(item.record, encoded, plan.scan.types), item.copies)
+            waiting[split].clear()
+
+        for record, copies in planned_records(plan, progress=progress):
+            try:
+                rendered = template.render(record, tokenizer)
+            except RecordError as error:
+                rejections.add(record.file, record.line, Problem.of(error), id=record.id)
+                continue
+            waiting[record.split].append(_Waiting(record, copies, rendered))
+            if len(waiting[record.split]) >= BATCH_RECORDS:
+                write(record.split)
+        for split in SPLITS:
+            write(split)
+    return tallies
+
+
+class _Waiting(NamedTuple):
+    """A rendered record that waits for its batch."""
+
+    record: Record
+    copies: int
+    rendered: Rendered
+
+
+def _encode(
+    waiting: Sequence[_Waiting], plan: Plan, tokenizer: PreTrainedTokenizerBase, rejections: Rejections
+) -> Iterator[tuple[_Waiting, Encoded]]:
+    if not waiting:
+        return
+    encoded = encode_batch(
+        [item.rendered for item in waiting],
+        tokenizer,
+        max_length=plan.data.max_length,
+        truncation=plan.data.truncation,
+        predicting=waiting[0].record.split != "train",
+    )
+    for item, result in zip(waiting, encoded, strict=True):
+        if isinstance(result, RecordError):
+            rejections.add(item.record.file, item.record.line, Problem.of(result), id=item.record.id)
+        else:
+            yield item, result
+
+
+class SplitFile:
+    """A parquet file written in groups of rows, bounded in rows and in tokens; absent where no row came."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._path = path
+        self._schema = schema
+        self._writer: pq.ParquetWriter | None = None
+        self._rows: list[dict[str, Any]] = []
+        self._tokens = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._flush()
+        if self._writer is not None:
+            self._writer.close()
+
+    def add(self, row: dict[str, Any], copies: int) -> None:
+        """Take a row, `copies` times."""
+        for _ in range(copies):
+            self._rows.append(row)
+            self._tokens += len(row["input_ids"])
+            if len(self._rows) >= GROUP_ROWS or self._tokens >= GROUP_TOKENS:
+                self._flush()
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, self._schema, compression="zstd")
+        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+        self._rows, self._tokens = [], 0
+
+
+def _row(record: Record, encoded: Encoded, types: Mapping[str, ColumnType]) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "id": record.id,
+        "group": record.group,
+        "cluster": record.cluster,
+        "task": record.task,
+        "prompt": encoded.prompt,
+        "target": encoded.target,
+        "input_ids": np.asarray(encoded.input_ids, dtype=np.int32),
+        "prompt_length": encoded.prompt_length,
+        "supervised": [{"start": start, "end": end} for start, end in encoded.supervised],
+        "spans": [{"name": s.name, "start": s.start, "end": s.end, "item": s.item} for s in encoded.spans],
+        "error": None,
+    }
+    if encoded.truncation == "prompt_too_long":
+        row["error"] = "nothing of the prompt fits into data.max_length"
+    for name, kind in types.items():
+        row[_column(name)] = kind.convert(record.label if name == "label" else record.keep[name])
+    return row
+
+
+def _column(name: str) -> str:
+    return "label" if name == "label" else f"keep.{name}"
