@@ -12,8 +12,8 @@ _STOP_WORDS = """
 a an the of in on with without and or some any few several little bit more less extra plus about approximately
 approx around roughly each per your my
 small medium large big huge jumbo sized size
-chopped minced diced sliced grated shredded crushed melted softened peeled beaten cubed halved quartered julienned
-torn drained rinsed sifted packed heaped heaping level scant rounded generous divided thawed cooked pressed
+chopped minced diced sliced grated shredded crushed melted softened peeled beaten cubed halved quartered
+julienned torn drained rinsed sifted packed heaped heaping level scant rounded generous divided thawed cooked pressed
 crumbled mashed squeezed trimmed pitted seeded deseeded washed cut pieces piece
 raw fresh freshly finely fine coarsely coarse thinly lightly firmly loosely well ripe whole warm lukewarm
 cold chilled optional favorite favourite preferably boneless skinless bone skin virgin
@@ -21,8 +21,8 @@ cold chilled optional favorite favourite preferably boneless skinless bone skin 
 _STOP = frozenset(_STOP_WORDS.split())
 # Ends a name: what follows is preparation, purpose or remark.
 _END = re.compile(
-    r"\s*(?:[,;:|]|\.(?:\s|$)|\s-\s|\s/\s|\b(?:for|to taste|to serve|to garnish|as needed|as required|plus|if|per"
-    r"|from|such as|preferably|depending|until|cut into|at room temperature)\b)",
+    r"\s*(?:[,;:|]|\.(?:\s|$)|\s-\s|\s/\s|\b(?:for|to taste|to serve|to garnish|as needed|as required|plus|if"
+    r"|per|from|such as|preferably|depending|until|cut into|at room temperature)\b)",
     re.IGNORECASE,
 )
 _BRACKETS = re.compile(r"\([^()]*\)?|[\[\]{}]|\)")
