@@ -1,0 +1,126 @@
+"""One record as the model sees it, token by token, for people to look at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from lossmith.data.encode import Cut, Truncation, encode_layout
+from lossmith.data.layout import Layout, lay_out
+from lossmith.data.rendered import Encoded, Rendered
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenView:
+    """One token of a record.
+
+    `text` are its characters of the record; the texts of all tokens join to the record's text as far as it was kept.
+    Of tokens that share a character the first holds it and `bytes` shows, in hexadecimal, which bytes of it are each
+    one's. A token that stands for no text (BOS, EOS) shows its own name and has `start == end`. `role` is that of the
+    message whose content it is part of, else "template"; `spans` are (name, item), the outer before the inner.
+    """
+
+    id: int
+    text: str
+    bytes: str | None
+    start: int
+    end: int
+    role: str
+    supervised: bool
+    spans: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A record with its tokens; `tokens` are one to one with `encoded.input_ids`."""
+
+    rendered: Rendered
+    encoded: Encoded
+    tokens: list[TokenView]
+
+
+def describe(
+    rendered: Rendered,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_length: int,
+    truncation: Truncation = "drop",
+    predicting: bool = False,
+    roles: Sequence[tuple[str, int, int]] | None = None,
+) -> Described:
+    """Every token that `encode` keeps of a record, with what it is.
+
+    `roles` are (role, start, end) in characters, from `Template.roles`; without them the two roles are "prompt" and
+    "answer". Raises as `encode` does.
+    """
+    layout = lay_out([rendered], tokenizer, for_generation=predicting)[0]
+    encoded, cut = encode_layout(rendered, layout, max_length=max_length, truncation=truncation, predicting=predicting)
+    names = tokenizer.convert_ids_to_tokens(encoded.input_ids)
+    if roles is None:
+        edge = len(rendered.prompt)
+        roles = [("prompt", 0, edge), ("answer", edge, len(rendered.text))]
+    pieces = _pieces(rendered.text, layout, cut)
+    tokens = []
+    for index, (token, name, (text, start, end, shared)) in enumerate(
+        zip(encoded.input_ids, names, pieces, strict=True)
+    ):
+        added = start == end and not text and not shared
+        tokens.append(
+            TokenView(
+                id=token,
+                text=str(name) if added else text,
+                bytes=_bytes_of(str(name)) if shared else None,
+                start=start,
+                end=end,
+                role=next((role for role, a, b in roles if start < b and a < max(end, start + 1)), "template"),
+                supervised=any(a <= index < b for a, b in encoded.supervised),
+                spans=tuple((s.name, s.item) for s in encoded.spans if s.start <= index < s.end),
+            )
+        )
+    return Described(rendered, encoded, tokens)
+
+
+def _pieces(text: str, layout: Layout, cut: Cut) -> Iterator[tuple[str, int, int, bool]]:
+    """For every kept token its own characters, its start and end, and whether it shares them with a neighbour."""
+    offsets = layout.offsets.tolist()
+    last = None
+    for index in cut.tokens:
+        start, end = offsets[index]
+        shared = any(
+            0 <= other < len(offsets) and end > start and offsets[other] == [start, end]
+            for other in (index - 1, index + 1)
+        )
+        if index == cut.low and cut.low > cut.first:
+            last = start  # what was cut is not shown
+        begin = start if last is None else last
+        if end > begin:
+            yield text[begin:end], start, end, shared
+            last = end
+        else:
+            yield "", start, end, shared
+
+
+def _bytes_of(token: str) -> str | None:
+    """The bytes that a token of a byte-level or byte-fallback vocabulary stands for."""
+    if found := _BYTE.match(token):
+        return found.group(1).lower()
+    alphabet = _byte_alphabet()
+    if all(character in alphabet for character in token):
+        return bytes(alphabet[character] for character in token).hex(" ")
+    return None
+
+
+@lru_cache(maxsize=1)
+def _byte_alphabet() -> dict[str, int]:
+    """Character to byte as byte-level BPE writes bytes: printable Latin-1 as itself, the others from U+0100 on."""
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = (byte for byte in range(256) if byte not in printable)
+    return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}

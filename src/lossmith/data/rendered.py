@@ -1,0 +1,54 @@
+"""A record as text, and the same record as token ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lossmith.spans.characters import CharSpan
+from lossmith.spans.tokens import TokenSpan
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A record as text, with what counts in it.
+
+    `prompt` is what generation continues ("" for plain text); `continuation` follows it and holds the end token where
+    the chat template writes one. `supervised` and `spans` are characters of `prompt + continuation`. `target` is the
+    answer alone, what metrics compare with. `append_eos`: the encoder adds the tokenizer's own first token and EOS,
+    because no chat template has written them. `boundaries` are the characters, beside the end of the prompt, at
+    which tokenisation starts anew: earlier answers of a conversation.
+    """
+
+    prompt: str
+    continuation: str
+    supervised: tuple[tuple[int, int], ...]
+    spans: tuple[CharSpan, ...]
+    target: str
+    append_eos: bool
+    boundaries: tuple[int, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Prompt and continuation."""
+        return self.prompt + self.continuation
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A record as token ids, with what counts in it.
+
+    `input_ids[:prompt_length]` is what generation continues. `supervised` are the token intervals that are labels, end
+    token included; `spans` the named ones, the outer before the inner. `prompt` and `target` are the whole texts, also
+    where tokens were cut. `straddles` counts the tokens that reach over the edge of a span. `truncation` says what was
+    done to a record that is too long: "cut_prompt", "cut_answer", "dropped" (all ids are still here, to be measured;
+    the record must not be used) or, when predicting, "prompt_too_long" (no id is left).
+    """
+
+    input_ids: list[int]
+    prompt_length: int
+    supervised: list[tuple[int, int]]
+    spans: list[TokenSpan]
+    prompt: str
+    target: str
+    straddles: int
+    truncation: str | None

@@ -1,0 +1,147 @@
+"""`data.template` read: which of the forms it is, its texts compiled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lossmith.data.environment import Part, compile_part
+from lossmith.errors import ConfigError, unknown_name
+
+_FORMS = "{prompt, answer}, {messages: [{role, content}, ...]}, {text}, or a file with one of these"
+
+
+@dataclass(frozen=True)
+class PromptAnswer:
+    """Two texts, joined as they are."""
+
+    prompt: Part
+    answer: Part
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Its texts."""
+        return (self.prompt, self.answer)
+
+
+@dataclass(frozen=True)
+class PlainText:
+    """One text, all of it learned."""
+
+    text: Part
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Its text."""
+        return (self.text,)
+
+
+@dataclass(frozen=True)
+class ChatMessages:
+    """Messages as written in the configuration: for each its role and, by key, its texts; the last is the answer."""
+
+    messages: tuple[tuple[str, Mapping[str, Part]], ...]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Its texts, in order."""
+        return tuple(part for _, texts in self.messages for part in texts.values())
+
+
+@dataclass(frozen=True)
+class OwnMessages:
+    """Every record brings messages of its own (`data.messages`)."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """No text of the configuration."""
+        return ()
+
+
+Form = PromptAnswer | PlainText | ChatMessages | OwnMessages
+
+
+def read_form(template: Mapping[str, Any] | str | Path | None, *, own_messages: bool = False) -> Form:
+    """The form that `data.template` has.
+
+    A text is the path of a file: YAML or JSON with one of the forms, anything else (.jinja, .txt) as plain text.
+    Raises ConfigError for an unknown key, a missing half, a file that is not there, messages without an answer.
+
+    >>> read_form({"text": "{{ abstract }}"}).parts[0].label
+    'text'
+    """
+    if template is None:
+        if not own_messages:
+            raise ConfigError("data.template is missing", got="null", expected=_FORMS)
+        return OwnMessages()
+    if own_messages:
+        raise ConfigError(
+            "data.messages and data.template both say what a record's text is",
+            fix="leave one of them out: data.template=null where a column holds the messages",
+        )
+    if isinstance(template, (str, Path)):
+        template = _read_file(Path(template))
+    if not isinstance(template, Mapping):
+        raise ConfigError("data.template is none of its forms", got=repr(template)[:80], expected=_FORMS)
+    keys = {str(key) for key in template}
+    for key in keys - {"prompt", "answer", "messages", "text"}:
+        raise unknown_name("key", key, ["prompt", "answer", "messages", "text"], where="data.template")
+    if keys == {"prompt", "answer"}:
+        return PromptAnswer(compile_part(template["prompt"], "prompt"), compile_part(template["answer"], "answer"))
+    if keys == {"text"}:
+        return PlainText(compile_part(template["text"], "text"))
+    if keys == {"messages"}:
+        return ChatMessages(tuple(_read_messages(template["messages"])))
+    raise ConfigError(
+        "data.template mixes forms or lacks a half", got=", ".join(sorted(keys)) or "nothing", expected=_FORMS
+    )
+
+
+def _read_messages(messages: Any) -> Iterable[tuple[str, Mapping[str, Part]]]:
+    if not isinstance(messages, (list, tuple)) or not messages:
+        raise ConfigError(
+            "messages of data.template are no list", got=repr(messages)[:80], expected="[{role, content}, ...]"
+        )
+    read = []
+    for index, message in enumerate(messages):
+        label = f"messages[{index}]"
+        if not isinstance(message, Mapping) or not {"role", "content"} <= set(message):
+            raise ConfigError(f"{label} is no message", got=repr(message)[:80], expected="{role, content}")
+        role = message["role"]
+        if not isinstance(role, str) or not role:
+            raise ConfigError(f"{label} has no role", got=repr(role), expected="system, user or assistant")
+        texts = {key: compile_part(text, f"{label}.{key}") for key, text in message.items() if key != "role"}
+        read.append((role, texts))
+    if read[-1][0] != "assistant":
+        raise ConfigError(
+            "the last message of data.template is not the answer",
+            got=f"role {read[-1][0]}",
+            expected="role assistant, whose content is what the model learns to write",
+        )
+    return read
+
+
+def _read_file(path: Path) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            "the template file cannot be read",
+            got=f"{str(path)[:120]} ({error.strerror if isinstance(error, OSError) else error})",
+            expected="a path, relative to the working folder",
+            fix="a template written in place is data.template: {text: ...} or {prompt: ..., answer: ...}",
+        ) from error
+    suffix = path.suffix.lower()
+    if suffix not in (".yaml", ".yml", ".json"):
+        return {"text": text}
+    try:
+        if suffix == ".json":
+            return json.loads(text)
+        import yaml
+
+        return yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"the template file {path} is broken: {error}", expected=_FORMS) from error

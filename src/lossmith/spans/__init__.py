@@ -1,0 +1,16 @@
+"""Which characters and which tokens of a text a name covers."""
+
+from lossmith.spans.characters import CharSpan, intervals_of
+from lossmith.spans.markers import Mark, Markers
+from lossmith.spans.tokens import TokenSpan, cut_spans, token_offsets, token_spans
+
+__all__ = [
+    "CharSpan",
+    "Mark",
+    "Markers",
+    "TokenSpan",
+    "cut_spans",
+    "intervals_of",
+    "token_offsets",
+    "token_spans",
+]
