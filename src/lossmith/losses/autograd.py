@@ -1,0 +1,94 @@
+"""The objective as one node of the autograd graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossmith.errors import LossmithError
+from lossmith.losses.engine import Engine, Gradients
+from lossmith.losses.formulas import Embeddings
+from lossmith.losses.head import Head, product_dtype, statistic_dtype
+from lossmith.losses.reading import Plan
+
+
+@dataclass(frozen=True)
+class Call:
+    """What one call of the engine works on besides the tensors that are differentiated."""
+
+    head: Head
+    plan: Plan
+    coefficients: Tensor
+    embeddings: Embeddings | None
+
+
+def tiled(hidden: Tensor, call: Call) -> tuple[Tensor, Tensor, Mapping[str, Mapping[str, Tensor]]]:
+    """Total, sums of the terms and their notes; the total carries gradient to hidden and the head."""
+    notes: dict[str, dict[str, Tensor]] = {}
+    # Products take the dtype of their operands; autocast must not choose another for the statistics.
+    with torch.autocast(hidden.device.type, enabled=False):
+        total, sums = _Tiled.apply(hidden, call.head.weight, call.head.bias, call, notes)
+    return total, sums, notes
+
+
+class _Tiled(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        call: Call,
+        notes: dict[str, dict[str, Tensor]],
+    ) -> tuple[Tensor, Tensor]:
+        dtype = product_dtype(hidden, weight)
+        statistics = statistic_dtype(dtype)
+        needed = ctx.needs_input_grad
+        rows = hidden.detach().to(dtype)
+        gradients = Gradients(
+            hidden=torch.empty_like(rows) if needed[0] else None,
+            weight=torch.zeros_like(weight, dtype=statistics) if needed[1] else None,
+            bias=torch.zeros_like(bias, dtype=statistics) if bias is not None and needed[2] else None,
+        )
+        # Gradients are made as multiples of the largest coefficient: 1 / tokens of a window underflows in fp16.
+        largest = call.coefficients.amax()
+        unit = torch.where(largest > 0, largest, 1.0)
+        relative = call.coefficients / unit
+        head = replace(call.head, weight=weight.detach(), bias=None if bias is None else bias.detach())
+        engine = Engine(rows, head, call.plan, coefficients=relative, embeddings=call.embeddings)
+        engine.run(gradients)
+        notes.update(engine.notes)
+        ctx.gradients, ctx.unit = gradients, unit
+        ctx.dtypes = (hidden.dtype, weight.dtype, None if bias is None else bias.dtype)
+        ctx.mark_non_differentiable(engine.sums)
+        return (call.coefficients * engine.sums).sum(), engine.sums
+
+    @staticmethod
+    def backward(ctx: Any, by_total: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise LossmithError(
+                "the objective cannot be differentiated twice: its gradient is made in the forward pass",
+                got="backward with create_graph=True",
+                expected="one backward without create_graph",
+                fix="use Objective.dense, which keeps the whole graph",
+            )
+        gradients: Gradients | None = ctx.gradients
+        if gradients is None:
+            raise LossmithError(
+                "the gradient of this value was already taken",
+                got="a second backward through the same value",
+                expected="one backward for each call",
+                fix="call the objective again",
+            )
+        ctx.gradients = None
+        factor = by_total * ctx.unit
+        scaled = (
+            # In the wider dtype: multiplied in 16 bits the factor itself would be rounded.
+            None if gradient is None else gradient.to(factor.dtype).mul_(factor).to(dtype)
+            for gradient, dtype in zip((gradients.hidden, gradients.weight, gradients.bias), ctx.dtypes, strict=True)
+        )
+        return (*scaled, None, None)

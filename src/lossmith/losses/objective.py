@@ -1,0 +1,245 @@
+"""The weighted sum of terms that a run minimises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossmith.errors import InputError
+from lossmith.losses.autograd import Call, tiled
+from lossmith.losses.dense import dense
+from lossmith.losses.formulas import Embeddings, embedding_scale
+from lossmith.losses.head import Head, product_dtype, statistic_dtype
+from lossmith.losses.reading import Plan, count_units, make_plan, read_mask
+from lossmith.losses.reduce import Value, coefficients, denominators
+from lossmith.losses.shapes import Bool, Float, Int
+from lossmith.losses.terms import Term, read_terms
+
+GivenEmbeddings = Tensor | tuple[Tensor, float | Tensor]
+
+
+class Objective:
+    """A weighted sum of losses, each over the spans it reads.
+
+    `terms` maps a loss (or a name of one's own, with the key `loss`) to its weight, or to a mapping of weight, span
+    and the loss's own parameters. A span is a name, or a list of names that add up, where -name takes away.
+
+    Raises InputError (a ValueError) for what does not exist, is out of range, or has a negative weight. A term of
+    weight 0 is left out with a warning.
+
+    >>> objective = Objective({"cross_entropy": 1.0})
+    >>> hidden = torch.zeros(2, 3, requires_grad=True)
+    >>> value = objective(hidden, Head(torch.zeros(4, 3)), torch.tensor([1, 2]))
+    >>> round(value.parts["cross_entropy"], 4)
+    1.3863
+    >>> value.total.backward()
+    """
+
+    def __init__(self, terms: Mapping[str, float | Mapping[str, Any]]) -> None:
+        self.terms: tuple[Term, ...] = read_terms(terms)
+
+    @classmethod
+    def of(cls, terms: tuple[Term, ...]) -> Objective:
+        """An objective of terms that another one has read."""
+        objective = cls.__new__(cls)
+        objective.terms = terms
+        return objective
+
+    @property
+    def needs_embeddings(self) -> bool:
+        """Whether a term reads expected embeddings, so that calls must give `embeddings`."""
+        return any("expected_embedding" in term.needs for term in self.terms)
+
+    @property
+    def span_names(self) -> tuple[str, ...]:
+        """All spans that a term names, taken away or added, sorted."""
+        return tuple(sorted({name.removeprefix("-") for term in self.terms for name in term.span}))
+
+    def reads(
+        self, labels: Int[Tensor, " positions"], spans: Mapping[str, Tensor] | None = None
+    ) -> Bool[Tensor, " positions"]:
+        """The positions that a term reads; the others leave before the first product."""
+        masks = [read_mask(term, spans or {}, labels)[0] for term in self.terms]
+        return torch.stack(masks).any(0)
+
+    def counts(
+        self,
+        labels: Int[Tensor, " positions"],
+        spans: Mapping[str, Tensor] | None = None,
+        examples: Int[Tensor, " positions"] | None = None,
+    ) -> dict[str, float]:
+        """The denominators that a call with these positions would use, to be added over a window.
+
+        positions (token), examples with positions (example), or 1 (set) for each term; 0 where it reads none.
+        """
+        found: dict[str, float] = {}
+        for term in self.terms:
+            mask, _ = read_mask(term, spans or {}, labels)
+            positions = int(mask.sum())
+            present = min(positions, 1)
+            if term.unit == "example" and examples is not None:
+                present = torch.unique(examples[mask]).numel()
+            found[term.name] = float(count_units(term, positions, present))
+        return found
+
+    def __call__(
+        self,
+        hidden: Float[Tensor, "positions width"],
+        head: Head,
+        labels: Int[Tensor, " positions"],
+        *,
+        spans: Mapping[str, Tensor] | None = None,
+        examples: Int[Tensor, " positions"] | None = None,
+        embeddings: GivenEmbeddings | None = None,
+        counts: Mapping[str, float | Tensor] | None = None,
+    ) -> Value:
+        """The objective on hidden states already aligned with the labels they predict.
+
+        spans: (positions,) by name, a boolean mask or int64 item numbers with -1 outside; `answer`, when not given,
+        is all positions. examples: (positions,) int64, any ids; one example when not given. embeddings: a matrix
+        (vocab, width), or (matrix, scale). counts: the denominators of an accumulation window, by term.
+
+        Under torch.no_grad values alone are computed. Never holds positions x vocab. Raises InputError for a
+        missing span, shapes that do not fit, and labels outside the vocabulary.
+        """
+        plan, given = self._prepare(hidden, labels, spans=spans, examples=examples, embeddings=embeddings)
+        _check_head(hidden, head, labels=plan.labels, embeddings=given)
+        rows = hidden if plan.kept is None else hidden[plan.kept]
+        like = torch.empty(0, dtype=statistic_dtype(product_dtype(hidden, head.weight)), device=hidden.device)
+        own, divisors = self._divisors(plan, counts)
+        factors = coefficients(self.terms, divisors, like=like)
+        total, sums, notes = tiled(rows, Call(head, plan, factors, given))
+        return self._value(total, sums, own=own, divisors=divisors, notes=notes)
+
+    def dense(
+        self,
+        hidden: Float[Tensor, "positions width"],
+        head: Head | Callable[[Tensor], Tensor],
+        labels: Int[Tensor, " positions"],
+        *,
+        spans: Mapping[str, Tensor] | None = None,
+        examples: Int[Tensor, " positions"] | None = None,
+        embeddings: GivenEmbeddings | None = None,
+        counts: Mapping[str, float | Tensor] | None = None,
+    ) -> Value:
+        """The same value from all logits at once, for a head that is no matrix or for second derivatives.
+
+        `head` may be any function of hidden states (rows, width) that returns logits (rows, vocab). Holds several
+        arrays of positions x vocab.
+        """
+        plan, given = self._prepare(hidden, labels, spans=spans, examples=examples, embeddings=embeddings)
+        if isinstance(head, Head):
+            _check_head(hidden, head, labels=plan.labels, embeddings=given)
+        rows = hidden if plan.kept is None else hidden[plan.kept]
+        own, divisors = self._divisors(plan, counts)
+        like = torch.empty(0, dtype=torch.float64, device=hidden.device)
+        factors = coefficients(self.terms, divisors, like=like)
+        total, sums, notes = dense(rows, head, plan, coefficients=factors, embeddings=given)
+        return self._value(total, sums, own=own, divisors=divisors, notes=notes)
+
+    def shares(
+        self,
+        hidden: Float[Tensor, "positions width"],
+        head: Head,
+        labels: Int[Tensor, " positions"],
+        *,
+        spans: Mapping[str, Tensor] | None = None,
+        examples: Int[Tensor, " positions"] | None = None,
+        embeddings: GivenEmbeddings | None = None,
+        counts: Mapping[str, float | Tensor] | None = None,
+    ) -> dict[str, float]:
+        """Each term's share of the gradient: the norm of its weighted gradient on hidden over the sum of the norms.
+
+        Terms that read no position here are left out. Costs one forward pass per term; leaves no gradient behind.
+        """
+        frozen = replace(head, weight=head.weight.detach(), bias=None if head.bias is None else head.bias.detach())
+        norms: dict[str, float] = {}
+        for name, count in self.counts(labels, spans, examples).items():
+            if count == 0:
+                continue
+            leaf = hidden.detach().requires_grad_()
+            alone = Objective.of(tuple(term for term in self.terms if term.name == name))
+            with torch.enable_grad():
+                value = alone(
+                    leaf, frozen, labels, spans=spans, examples=examples, embeddings=embeddings, counts=counts
+                )
+                (gradient,) = torch.autograd.grad(value.total, leaf)
+            norms[name] = float(gradient.to(torch.promote_types(gradient.dtype, torch.float32)).norm())
+        together = sum(norms.values())
+        return {name: norm / together if together > 0 else 0.0 for name, norm in norms.items()}
+
+    def _prepare(
+        self,
+        hidden: Tensor,
+        labels: Tensor,
+        *,
+        spans: Mapping[str, Tensor] | None,
+        examples: Tensor | None,
+        embeddings: GivenEmbeddings | None,
+    ) -> tuple[Plan, Embeddings | None]:
+        if hidden.ndim != 2 or labels.shape != hidden.shape[:1]:
+            raise InputError(
+                "hidden states and labels do not fit",
+                got=f"hidden {tuple(hidden.shape)}, labels {tuple(labels.shape)}",
+                expected="(positions, width) and (positions,)",
+            )
+        if examples is not None and examples.shape != labels.shape:
+            raise InputError("examples and labels do not fit", got=tuple(examples.shape), expected=tuple(labels.shape))
+        if not self.needs_embeddings:
+            return make_plan(self.terms, labels, spans=spans or {}, examples=examples), None
+        if embeddings is None:
+            names = ", ".join(t.name for t in self.terms if "expected_embedding" in t.needs)
+            raise InputError(
+                f"the terms {names} need embeddings", got="none", expected="embeddings=(matrix, scale), or a matrix"
+            )
+        matrix, scale = (embeddings, None) if isinstance(embeddings, Tensor) else embeddings
+        with torch.no_grad():
+            given = Embeddings(matrix.detach(), embedding_scale(matrix) if scale is None else scale)
+        return make_plan(self.terms, labels, spans=spans or {}, examples=examples), given
+
+    def _divisors(
+        self, plan: Plan, counts: Mapping[str, float | Tensor] | None
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        own = {reading.term.name: reading.count for reading in plan.readings}
+        return own, denominators(self.terms, own, counts)
+
+    def _value(
+        self,
+        total: Tensor,
+        sums: Tensor,
+        *,
+        own: Mapping[str, float],
+        divisors: Mapping[str, float],
+        notes: Mapping[str, Mapping[str, Tensor]],
+    ) -> Value:
+        names = [term.name for term in self.terms]
+        return Value(
+            total=total,
+            sums=dict(zip(names, sums.unbind(), strict=True)),
+            counts={name: torch.tensor(own[name], dtype=torch.float32) for name in names},
+            denominators=divisors,
+            notes=notes,
+        )
+
+
+def _check_head(hidden: Tensor, head: Head, *, labels: Tensor, embeddings: Embeddings | None) -> None:
+    vocab, width = head.weight.shape
+    if hidden.shape[1] != width:
+        raise InputError("hidden states and head do not fit", got=f"width {hidden.shape[1]}", expected=f"width {width}")
+    if labels.numel() and not (int(labels.amin()) >= 0 and int(labels.amax()) < vocab):
+        raise InputError(
+            "a label that a term reads lies outside the vocabulary",
+            got=f"{int(labels.amin())} to {int(labels.amax())}",
+            expected=f"0 to {vocab - 1}",
+            fix="leave ignored positions out, or out of every span that a term reads",
+        )
+    if embeddings is not None and embeddings.matrix.shape[0] != vocab:
+        raise InputError(
+            "embeddings and head have different vocabularies",
+            got=f"{embeddings.matrix.shape[0]} rows",
+            expected=f"{vocab} rows",
+        )

@@ -1,0 +1,214 @@
+"""The terms of an objective: names, weights and parameters checked against the table of losses."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor
+
+from lossmith.config.objective import accepts, in_words
+from lossmith.errors import InputError, nearest
+from lossmith.losses.statistics import POSITION_STATISTICS, SET_STATISTICS
+from lossmith.names import LossRow, Parameter, find_loss, load_attribute
+
+TERM_KEYS = ("weight", "span", "loss")
+# Parameters that say over what the statistics are taken; they shape what the formula reads and never reach it.
+SCOPE = Parameter("scope", "str", "sequence", choices=("sequence", "batch"))
+TOP_K = Parameter("top_k", "int or none", None, low=1)
+STATISTIC_PARAMETERS = (SCOPE, TOP_K)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One loss with its weight, the spans it reads and all its parameters.
+
+    `unit` is what its denominator counts: token (positions), example (examples with positions), or set (one for
+    each call, for a set loss with scope batch).
+    """
+
+    name: str
+    weight: float
+    span: tuple[str, ...]
+    loss: str
+    function: Callable[..., Tensor]
+    params: Mapping[str, Any]
+    kind: Literal["separable", "set"]
+    unit: Literal["token", "example", "set"]
+    needs: tuple[str, ...]
+    selects_checkpoints: bool = True
+
+    @property
+    def scope(self) -> str | None:
+        """Over what a set loss looks at once: sequence or batch; None for a separable loss."""
+        return self.params.get("scope", "sequence") if self.kind == "set" else None
+
+    @property
+    def top_k(self) -> int | None:
+        """How many of the likeliest words an expected embedding is taken over; None for all."""
+        return self.params.get("top_k")
+
+    @property
+    def formula_parameters(self) -> dict[str, Any]:
+        """The parameters that the function itself takes."""
+        shaping = {parameter.name for parameter in STATISTIC_PARAMETERS}
+        return {name: value for name, value in self.params.items() if name not in shaping}
+
+
+def read_terms(terms: Mapping[str, float | Mapping[str, Any]]) -> tuple[Term, ...]:
+    """The terms of non-zero weight, checked.
+
+    Raises InputError for an unknown loss or parameter, a value out of range, a negative weight, a missing span, and
+    where no term is left. A term of weight 0 is left out with a warning.
+    """
+    if not isinstance(terms, Mapping):
+        raise InputError("an objective is a mapping of terms", got=repr(terms), expected="{loss: weight}")
+    read = [_read_term(name, body) for name, body in terms.items()]
+    for term in read:
+        if term.weight == 0:
+            warnings.warn(f"the term '{term.name}' has weight 0 and is left out", UserWarning, stacklevel=3)
+    kept = tuple(term for term in read if term.weight > 0)
+    if not kept:
+        raise InputError(
+            "the objective has no term of non-zero weight",
+            got=dict(terms),
+            expected="one term or more with a weight above 0",
+            fix="for instance {'cross_entropy': 1.0}",
+        )
+    return kept
+
+
+def _read_term(name: str, body: float | Mapping[str, Any]) -> Term:
+    if isinstance(body, Mapping):
+        parameters = {key: value for key, value in body.items() if key not in TERM_KEYS}
+        weight, span, loss = body.get("weight", 1.0), body.get("span"), body.get("loss", name)
+    else:
+        parameters, weight, span, loss = {}, body, None, name
+    weight = _weight(name, weight)
+    if not isinstance(loss, str):
+        raise InputError(f"the loss of the term '{name}' is no name", got=repr(loss), expected="a string")
+    if ":" in loss:
+        return _own_term(name, loss, parameters, weight=weight, span=_span(name, span, "answer"))
+    row = find_loss(loss)
+    params = _checked_parameters(name, row.parameters, parameters)
+    function = row.load()
+    return Term(
+        name=name,
+        weight=weight,
+        span=_span(name, span, row.span),
+        loss=row.name,
+        function=function,
+        params=params,
+        kind=row.kind,
+        unit="set" if params.get("scope") == "batch" else row.unit,
+        needs=_needs(function, params, row=row),
+        selects_checkpoints=row.selects_checkpoints,
+    )
+
+
+def _needs(function: Callable[..., Tensor], params: Mapping[str, Any], *, row: LossRow) -> tuple[str, ...]:
+    """What the function reads with these parameters; never more than its row says."""
+    needs = getattr(function, "needs", row.needs)
+    return tuple(needs(**params)) if callable(needs) else tuple(needs)
+
+
+def _own_term(name: str, path: str, parameters: Mapping[str, Any], *, weight: float, span: tuple[str, ...]) -> Term:
+    """A term whose loss is a function of the user's own, module:function."""
+    function = load_attribute(path, what="loss")
+    kind, needs = getattr(function, "kind", None), getattr(function, "needs", None)
+    if not callable(function) or kind not in ("separable", "set"):
+        raise InputError(
+            f"the loss '{path}' does not say what kind it is",
+            got=f"kind = {kind!r}",
+            expected="a function with the attribute kind = 'separable' or 'set'",
+            fix=f"after its definition: {path.partition(':')[2]}.kind = 'separable'",
+        )
+    known = [*POSITION_STATISTICS, *(SET_STATISTICS if kind == "set" else ())]
+    asked = (needs,) if isinstance(needs, str) else tuple(needs or ())
+    if not asked or any(need not in known for need in asked):
+        wrong = next((need for need in asked if need not in known), "")
+        near = nearest(wrong, known)
+        raise InputError(
+            f"the loss '{path}' asks for statistics that do not exist for a {kind} loss",
+            got=f"needs = {needs!r}",
+            expected=", ".join(known),
+            fix=f"did you mean '{near}'?" if near else None,
+        )
+    own = list(inspect.signature(function).parameters.values())
+    takes = {p.name: p.default for p in own[1:] if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
+    anything = any(p.kind is p.VAR_KEYWORD for p in own)
+    shaping = (SCOPE, TOP_K) if "expected_embedding" in asked else (SCOPE,) if kind == "set" else ()
+    shape = _checked_parameters(
+        name, shaping, {key: value for key, value in parameters.items() if key in {p.name for p in shaping}}
+    )
+    given = {key: value for key, value in parameters.items() if key not in shape}
+    for key in given:
+        if not anything and key not in takes:
+            raise _unknown_parameter(name, key, [*takes, *shape])
+    if missing := [key for key, default in takes.items() if default is inspect.Parameter.empty and key not in given]:
+        raise InputError(f"the term '{name}' lacks parameters", got=sorted(given), expected=", ".join(missing))
+    defaults = {key: default for key, default in takes.items() if key not in given}
+    unit: Literal["token", "example", "set"] = "token" if kind == "separable" else "example"
+    return Term(
+        name=name,
+        weight=weight,
+        span=span,
+        loss=path,
+        function=function,
+        params={**defaults, **given, **shape},
+        kind=kind,
+        unit="set" if shape.get("scope") == "batch" else unit,
+        needs=asked,
+    )
+
+
+def _weight(name: str, weight: Any) -> float:
+    number = isinstance(weight, int | float) and not isinstance(weight, bool)
+    if not number or not math.isfinite(weight) or weight < 0:
+        raise InputError(
+            f"the weight of the term '{name}' is no weight", got=repr(weight), expected="a number of 0 or more"
+        )
+    return float(weight)
+
+
+def _span(name: str, span: Any, default: str | None) -> tuple[str, ...]:
+    if span is None and default is None:
+        raise InputError(
+            f"the term '{name}' needs a span, since on the whole answer it would unlearn the answer",
+            got="none",
+            expected="the name of a span",
+            fix=f"{{'{name}': {{'weight': ..., 'span': 'NAME'}}}}",
+        )
+    spans = (span,) if isinstance(span, str) else (default,) if span is None else span
+    wrong = not isinstance(spans, list | tuple) or not spans
+    if wrong or not all(isinstance(each, str) and each.strip("-") for each in spans):
+        raise InputError(
+            f"the span of the term '{name}' is no span", got=repr(span), expected="a name or a list of names"
+        )
+    return tuple(spans)
+
+
+def _checked_parameters(name: str, known: tuple[Parameter, ...], given: Mapping[str, Any]) -> dict[str, Any]:
+    rows = {parameter.name: parameter for parameter in known}
+    for key, value in given.items():
+        if key not in rows:
+            raise _unknown_parameter(name, key, list(rows))
+        if not accepts(rows[key], value):
+            raise InputError(
+                f"'{key}' of the term '{name}' is out of range", got=repr(value), expected=in_words(rows[key])
+            )
+    return {parameter.name: given.get(parameter.name, parameter.default) for parameter in known}
+
+
+def _unknown_parameter(name: str, key: str, known: list[str]) -> InputError:
+    near = nearest(key, [*TERM_KEYS, *known])
+    return InputError(
+        f"unknown parameter '{key}' of the term '{name}'",
+        got=key,
+        expected=", ".join([*TERM_KEYS, *known]),
+        fix=f"did you mean '{near}'?" if near else None,
+    )
