@@ -13,6 +13,7 @@ from lossmith.spans.characters import CharSpan, number_items
 from lossmith.spans.markers import Mark, Markers
 
 _SHOWN = 160
+_THOUGHTS = "thoughts inside content are dropped or moved by some templates: give them as reasoning_content"
 
 
 def render_conversation(conversation: Conversation, chat: Chat) -> Rendered:
@@ -82,9 +83,8 @@ def render_prompt(conversation: Conversation, chat: Chat) -> Rendered:
 def _read(conversation: Conversation, truth: str, chat: Chat, *, for_generation: bool = False) -> list[Mark]:
     """The marks where the chat template has carried them; one that it lost is an error."""
     markers = conversation.markers
-    where = "the chat template"
     written = chat.write(conversation.marked, for_generation=for_generation)
-    marks = markers.read(written, truth, where=where)
+    marks = markers.read(written, truth, where="the chat template", fix=_THOUGHTS)
     sent: set[int] = set()
     for message in conversation.marked:
         sent |= markers.inside(message["content"])
@@ -94,7 +94,7 @@ def _read(conversation: Conversation, truth: str, chat: Chat, *, for_generation:
             f"the chat template drops text that span '{name}' marks",
             got=f"a training text of {len(truth)} characters without that span",
             expected="every marked text in the training text",
-            fix="thoughts inside content are dropped by some templates: give them as reasoning_content",
+            fix=_THOUGHTS,
         )
     return marks
 

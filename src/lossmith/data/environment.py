@@ -143,8 +143,10 @@ class _StrictVariable(StrictUndefined):
         name: str | None = None,
         exc: type[jinja2.TemplateRuntimeError] = jinja2.UndefinedError,
     ) -> None:
-        remembered = partial(_MissingVariableError, variable=name, owner=obj)
-        super().__init__(hint, obj, name, cast("type[jinja2.TemplateRuntimeError]", remembered) if name else exc)
+        if name is not None and exc is jinja2.UndefinedError:  # the sandbox refuses with another error of its own
+            remembered = partial(_MissingVariableError, variable=name, owner=obj)
+            exc = cast("type[jinja2.TemplateRuntimeError]", remembered)
+        super().__init__(hint, obj, name, exc)
 
 
 def to_json(value: Any, indent: int | None = None) -> str:

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lossmith.data.environment import Part, compile_part
-from lossmith.errors import ConfigError, unknown_name
+import yaml
 
+from lossmith.data.environment import Part, compile_part
+from lossmith.errors import ConfigError, nearest
+
+_KEYS = ("prompt", "answer", "messages", "text")
 _FORMS = "{prompt, answer}, {messages: [{role, content}, ...]}, {text}, or a file with one of these"
 
 
@@ -87,8 +90,14 @@ def read_form(template: Mapping[str, Any] | str | Path | None, *, own_messages: 
     if not isinstance(template, Mapping):
         raise ConfigError("data.template is none of its forms", got=repr(template)[:80], expected=_FORMS)
     keys = {str(key) for key in template}
-    for key in keys - {"prompt", "answer", "messages", "text"}:
-        raise unknown_name("key", key, ["prompt", "answer", "messages", "text"], where="data.template")
+    for key in sorted(keys - set(_KEYS)):
+        near = nearest(key, _KEYS)
+        raise ConfigError(
+            f"unknown key '{key}' in data.template",
+            got=key,
+            expected=_FORMS,
+            fix=f"did you mean '{near}'?" if near else None,
+        )
     if keys == {"prompt", "answer"}:
         return PromptAnswer(compile_part(template["prompt"], "prompt"), compile_part(template["answer"], "answer"))
     if keys == {"text"}:
@@ -138,10 +147,6 @@ def _read_file(path: Path) -> Any:
     if suffix not in (".yaml", ".yml", ".json"):
         return {"text": text}
     try:
-        if suffix == ".json":
-            return json.loads(text)
-        import yaml
-
-        return yaml.safe_load(text)
+        return json.loads(text) if suffix == ".json" else yaml.safe_load(text)
     except (ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"the template file {path} is broken: {error}", expected=_FORMS) from error

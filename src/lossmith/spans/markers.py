@@ -16,6 +16,7 @@ from lossmith.errors import DataError
 _BLOCK_BITS = 12
 _BLOCK = 1 << _BLOCK_BITS
 _BLOCKS = (*range(0xF0, 0xFF), *range(0x100, 0x10F), 0xE)
+_FIX = "mark the text after it has been cut or filtered, not before"
 _PRIVATE = re.compile("[\ue000-\uefff\U000f0000-\U000fefff\U00100000-\U0010efff]")
 
 
@@ -87,11 +88,12 @@ class Markers:
         """The events that have a mark in `text`."""
         return {(ord(mark) - self._base) // 2 for mark in _pattern(self._base).findall(text)}
 
-    def read(self, marked: str, truth: str, *, where: str) -> list[Mark]:
+    def read(self, marked: str, truth: str, *, where: str, fix: str | None = None) -> list[Mark]:
         """Where the marks of `marked` stand in `truth`, the same text rendered without marks.
 
         An interval that a template writes twice is read twice. Only blanks may differ between the two texts. Raises
-        DataError, naming `where` and the span, when anything else differs or a mark has lost its partner.
+        DataError, naming `where` and the span, when anything else differs or a mark has lost its partner; `fix` says
+        what to do about that, where the caller knows better.
         """
         parts = _pattern(self._base).split(marked)
         plain = parts[::2]
@@ -103,7 +105,7 @@ class Markers:
         ends: dict[int, list[int]] = defaultdict(list)
         for code, position in marks:
             ends[code].append(position)
-        return self._pair(ends, where)
+        return self._pair(ends, where, fix=fix or _FIX)
 
     def _event(self, name: str) -> tuple[str, str]:
         code = self._base + 2 * len(self._names)
@@ -116,7 +118,7 @@ class Markers:
         self._names.append(name)
         return chr(code), chr(code + 1)
 
-    def _pair(self, ends: dict[int, list[int]], where: str) -> list[Mark]:
+    def _pair(self, ends: dict[int, list[int]], where: str, *, fix: str) -> list[Mark]:
         marks = []
         for event in sorted({code // 2 for code in ends}):
             opened, closed = ends.get(2 * event, []), ends.get(2 * event + 1, [])
@@ -125,7 +127,7 @@ class Markers:
                     f"span '{self._names[event]}' is cut apart by {where}",
                     got=f"{len(opened)} beginnings and {len(closed)} ends",
                     expected="the text of a span written whole, or not at all",
-                    fix="mark the text after it has been cut or filtered, not before",
+                    fix=fix,
                 )
             marks += [Mark(self._names[event], a, b, event) for a, b in zip(opened, closed, strict=True) if b > a]
         return sorted(marks, key=lambda mark: (mark.start, -mark.end, mark.event))

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lossmith.spans.characters import CharSpan
+from lossmith.spans.tokens import TokenSpan, cut_spans, token_offsets, token_spans
+
+
+def test_all_tokens_that_share_a_character_are_covered() -> None:
+    pairs = [(0, 1), (1, 2), (1, 2), (1, 2), (2, 3)]
+    assert token_spans([CharSpan("a", 1, 2, 0)], token_offsets(pairs), "a🍳b")[0] == [TokenSpan("a", 1, 4, 0)]
+
+
+def test_a_gap_that_the_tokenizer_left_moves_no_edge() -> None:
+    # "é" at 1 has no token: the span keeps the characters that have one.
+    pairs = [(0, 1), (2, 4), (5, 6)]
+    assert token_spans([CharSpan("a", 1, 4, 0)], token_offsets(pairs), "aébc d")[0] == [TokenSpan("a", 1, 2, 0)]
+    assert token_spans([CharSpan("a", 4, 5, 0)], token_offsets(pairs), "aébc d") == ([], 0)
+
+
+def test_tokens_without_text_cover_nothing() -> None:
+    offsets = token_offsets([(0, 0), (0, 3), (3, 3), (0, 0)])
+    assert token_spans([CharSpan("a", 0, 3, 0)], offsets, "abc") == ([TokenSpan("a", 1, 2, 0)], 0)
+
+
+def test_straddles_are_tokens_with_foreign_text_and_counted_once() -> None:
+    text = 'ab", cd'
+    offsets = token_offsets([(0, 4), (4, 7)])
+    spans = [CharSpan("a", 0, 2, 0), CharSpan("a", 1, 2, 1), CharSpan("b", 5, 7, 0)]
+    assert token_spans(spans, offsets, text)[1] == 1  # the blank before cd is no foreign text
+
+
+@given(
+    st.lists(st.integers(1, 4), min_size=1, max_size=12),
+    st.integers(0, 40),
+    st.integers(1, 10),
+    st.tuples(st.integers(0, 12), st.integers(0, 12)),
+)
+def test_spans_are_the_tokens_that_overlap_and_survive_cutting(
+    lengths: list[int], start: int, width: int, kept: tuple[int, int]
+) -> None:
+    ends = [sum(lengths[: index + 1]) for index in range(len(lengths))]
+    pairs = list(zip([0, *ends], ends, strict=False))
+    spans = [CharSpan("a", start, start + width, 0)]
+    overlapping = [index for index, (a, b) in enumerate(pairs) if a < start + width and b > start]
+    found, _ = token_spans(spans, token_offsets(pairs), "x" * ends[-1])
+    assert [i for span in found for i in range(span.start, span.end)] == overlapping
+    low, high = min(kept), max(kept)
+    cut = cut_spans(found, (low, high), -low)
+    assert [i + low for span in cut for i in range(span.start, span.end)] == [i for i in overlapping if low <= i < high]
