@@ -13,7 +13,9 @@ from lossmith.errors import ConfigError, nearest
 from lossmith.evaluate.groups import SMALLEST_GROUP
 from lossmith.names import METRICS
 
-_RULE = re.compile(r"\s*(?P<address>\S(?:.*?\S)?)\s*(?P<sign>>=|<=|==|!=|=|>|<)\s*(?P<bound>\S(?:.*\S)?)\s*")
+_RULE = re.compile(
+    r"\s*(?P<address>[^\s<>=!](?:[^<>=!]*[^\s<>=!])?)\s*(?P<sign>>=|<=|>|<)\s*(?P<bound>[^\s<>=!](?:[^<>]*[^\s<>])?)\s*"
+)
 _SIGNS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -76,7 +78,7 @@ def judge(gate: Gate, metrics: Mapping[str, Any], other: Mapping[str, Any] | str
 
 def _read(rule: str, measured: Collection[str]) -> Gate:
     found = _RULE.fullmatch(rule)
-    if found is None or found["sign"] not in _SIGNS:
+    if found is None:
         raise ConfigError(f"evaluate.require: '{rule}' is no rule", got=rule, expected=_EXPECTED)
     metric, group, end = _split(found["address"], rule, measured)
     number, run = _bound(found["bound"], rule)
@@ -88,9 +90,8 @@ def _split(address: str, rule: str, measured: Collection[str]) -> tuple[str, str
     owners = [name for name in measured if address == name or address.startswith(f"{name}.")]
     if not owners:
         name = address.partition(".")[0]
-        known = [*measured, *METRICS]
-        near = nearest(name, known)
-        fix = f"did you mean '{near}'?" if near and near != name else None
+        near = nearest(name, measured) or nearest(name, METRICS)
+        fix = f"did you mean '{near}'?" if near else None
         if name in METRICS:
             fix = f"add {name} to evaluate.metrics"
         raise ConfigError(
@@ -112,7 +113,7 @@ def _bound(text: str, rule: str) -> tuple[float | None, str | None]:
         number = float(text)
     except ValueError:
         number = None
-    if number is None and "/" in text and not any(sign in text for sign in "<>="):
+    if number is None and "/" in text:
         return None, text
     if number is None or not isfinite(number):
         raise ConfigError(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lossmith.config.load import load_run_config
 from lossmith.config.schema import Config
 from lossmith.errors import ConfigError, InputError
 from lossmith.evaluate.baselines import BASELINES, Answers, baseline_answers
@@ -16,9 +17,20 @@ from lossmith.evaluate.predictions import Predictions, read_predictions
 from lossmith.metrics.intervals import shared_clusters
 from lossmith.metrics.paired import difference, paired_bootstrap
 from lossmith.metrics.scores import Scores
-from lossmith.runs import RunFolder, write_json
+from lossmith.runs import RunFolder, open_run, write_json
 
 SCHEMA = 1
+
+
+def evaluate(run: str | Path, overrides: Sequence[str] = (), *, split: str | None = None) -> dict[str, Any]:
+    """Score the predictions of the run folder `run`; writes and returns metrics.json's content.
+
+    `overrides` may change the groups generate and evaluate alone.
+    """
+    folder = open_run(run)
+    config = load_run_config(folder.config, overrides)
+    with folder.lock():
+        return evaluate_run(folder, config, split=split)
 
 
 def evaluate_run(

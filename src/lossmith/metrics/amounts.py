@@ -43,6 +43,7 @@ _APPROXIMATELY = re.compile(
 _TIMES = re.compile(r"(\d+)\s*x\s*(?=[~\d.])", re.IGNORECASE)
 _TO = re.compile(r"\s*(?:-|\bto\b|\bor\b|\band\b)\s*~?\s*", re.IGNORECASE)
 _NO_AMOUNT = re.compile(r"\s*(?:%|\u00b0|st\b|nd\b|rd\b|th\b)|[.:/]\d", re.IGNORECASE)
+_BARE_END = re.compile(r"(?:x(?!\w))?\+?")
 _AFTER_NUMBER = re.compile(r"(?:x(?!\w))?\+?(?:\s*of)?(?:\s+an?\b)?\s*", re.IGNORECASE)
 _SIZE = re.compile(
     r"(?:small|medium|large|big|huge|heaped|heaping|level|scant|rounded|generous|good|full|metric|whole|thick|thin"
@@ -58,9 +59,7 @@ _BRACKET = re.compile(r"\s*\(([^()]*)\)")
 _OF = re.compile(r"\s*\.?\s*(?:of\b|each\b)?\s*", re.IGNORECASE)
 
 
-def read_amounts(
-    text: str, start: int = 0, *, article: bool = False
-) -> tuple[tuple[Amount, ...], int] | None:
+def read_amounts(text: str, start: int = 0, *, article: bool = False) -> tuple[tuple[Amount, ...], int] | None:
     """The amount at `start`, the same in other units beside it, and where they end; None without a number.
 
     `text` is plain (see lines.plain). `article`: "a" and "an" count as one.
@@ -104,7 +103,7 @@ def _one(text: str, start: int, *, article: bool = False) -> _Found | None:
             return None
     named = _unit_after(text, position)
     if named is None:
-        after = re.compile(r"(?:x(?!\w))?\+?").match(text, position)
+        after = _BARE_END.match(text, position)
         return _Found(Amount(low, high, "piece").times(factor), after.end() if after else position, bare=True)
     (unit, size, piece), position = named
     amount = Amount(low * size, high * size, unit, piece)

@@ -34,7 +34,4 @@ def paired(predictions: Sequence[Prediction], targets: Sequence[Target]) -> list
     """Each prediction ("" where it failed) beside its references."""
     if len(predictions) != len(targets):
         raise ValueError(f"{len(predictions)} predictions for {len(targets)} targets")
-    return [
-        (prediction or "", references(target))
-        for prediction, target in zip(predictions, targets, strict=True)
-    ]
+    return [(prediction or "", references(target)) for prediction, target in zip(predictions, targets, strict=True)]

@@ -56,9 +56,7 @@ def matched_ingredients(prediction_text: str, target_text: Target) -> dict[str, 
     return {
         "prediction_read": found.prediction_read,
         "gold": [_shown(one, by_gold.get(place), "predicted") for place, one in enumerate(found.gold)],
-        "predicted": [
-            _shown(one, by_predicted.get(place), "gold") for place, one in enumerate(found.predicted)
-        ],
+        "predicted": [_shown(one, by_predicted.get(place), "gold") for place, one in enumerate(found.predicted)],
     }
 
 
@@ -136,9 +134,7 @@ def _closeness(predicted: Amount, gold: Amount) -> float:
 def _shown(ingredient: Ingredient, pair: Pair | None, other: str) -> dict[str, Any]:
     quantity = None
     if pair is not None:
-        quantity = {1.0: "right", 0.5: "near", 0.0: "wrong", None: "none" if pair.right else "wrong"}[
-            pair.closeness
-        ]
+        quantity = {1.0: "right", 0.5: "near", 0.0: "wrong", None: "none" if pair.right else "wrong"}[pair.closeness]
     return {
         "line": ingredient.line,
         "match": None if pair is None else getattr(pair, other),

@@ -31,9 +31,7 @@ _PART_OF = re.compile(
     r"(?:the )?(juice|zest|peel|rind|yolk|white)s?(?: and (?:juice|zest|peel|rind))? (?:of|from) ",
     re.IGNORECASE,
 )
-_LOOSE_UNIT = re.compile(
-    r"(?:(?:small|medium|large|big|good|generous|few) )?([a-z]+)(?: of)? (?=[a-z])", re.IGNORECASE
-)
+_LOOSE_UNIT = re.compile(r"(?:(?:small|medium|large|big|good|generous|few) )?([a-z]+)(?: of)? (?=[a-z])", re.IGNORECASE)
 _BEFORE_AMOUNT = re.compile(r"\s*(?:[:,;]|\s-|\s(?=[\d.~]))\s*")
 _BRACKET_OPENS = re.compile(r"\(\s*")
 _ANYWHERE = re.compile(r"(?<![\w.,/])(?=[\d.])")
@@ -55,11 +53,10 @@ def parse_ingredient(line: str) -> Ingredient:
     ()
     """
     whole = plain(line)
-    text = _OPTIONAL.sub(" ", whole).strip(" ,.")
+    text = _trimmed(_OPTIONAL.sub(" ", whole))
     amounts, name = next(_readings(text), ((), text))
-    return Ingredient(
-        line, compared_name(name) or compared_name(text), amounts, optional=text != whole.strip(" ,.")
-    )
+    compared = compared_name(name) or compared_name(text) or whole.casefold()
+    return Ingredient(line, compared, amounts, optional=text != _trimmed(whole))
 
 
 def is_heading(line: str) -> bool:
@@ -87,16 +84,17 @@ def _readings(text: str) -> Iterator[tuple[tuple[Amount, ...], str]]:
         if mark.start() and found and _LEFT_OVER.fullmatch(text, found[1]):
             yield found[0], text[: mark.start()]
     for bracket in _BRACKET_OPENS.finditer(text):
-        if (
-            bracket.start()
-            and (found := read_amounts(text, bracket.end()))
-            and _is_amount(found[0], text, found[1])
-        ):
+        if bracket.start() and (found := read_amounts(text, bracket.end())) and _is_amount(found[0], text, found[1]):
             yield found[0], text[: bracket.start()]
     for place in _ANYWHERE.finditer(text):
         found = read_amounts(text, place.start())
         if found and place.start() and any(amount.unit != "piece" for amount in found[0]):
             yield found[0], text[: place.start()]
+
+
+def _trimmed(text: str) -> str:
+    # A dot in front belongs to a number: ".5 tsp".
+    return text.lstrip(" ,").rstrip(" ,.")
 
 
 def _named(rest: str, text: str) -> str:

@@ -43,9 +43,7 @@ def interval(
     its own; once records share a cluster they are no independent trials, and clusters are resampled.
     """
     if scores.parts == "none":
-        return Interval(
-            None, None, "none", reason="the metric gives one number, with no values per record to resample"
-        )
+        return Interval(None, None, "none", reason="the metric gives one number, with no values per record to resample")
     if scores.value() is None:
         return Interval(None, None, "none", reason="the value is undefined")
     if proportion and not shared_clusters(clusters):
@@ -64,9 +62,7 @@ def wilson(successes: float, trials: float) -> tuple[float, float]:
     from scipy.stats import norm
 
     if not 0 <= successes <= trials or trials == 0:
-        raise ValueError(
-            f"a proportion needs 0 <= successes <= trials and a trial, not {successes} of {trials}"
-        )
+        raise ValueError(f"a proportion needs 0 <= successes <= trials and a trial, not {successes} of {trials}")
     z = float(norm.ppf(0.5 + LEVEL / 2))
     share, squared = successes / trials, z * z / trials
     centre = (share + squared / 2) / (1 + squared)
@@ -89,9 +85,7 @@ def bootstrap(
     totals = cluster_sums(scores.stats, clusters)
     if len(totals) < 2:
         return Interval(None, None, "none", reason="one cluster alone has no spread")
-    values = np.concatenate(
-        [scores.reduce(sums) for sums in resampled(totals, resamples=resamples, seed=seed)]
-    )
+    values = np.concatenate([scores.reduce(sums) for sums in resampled(totals, resamples=resamples, seed=seed)])
     return percentiles(values)
 
 
@@ -145,9 +139,7 @@ def cluster_codes(clusters: Sequence[Hashable]) -> np.ndarray:
     known: dict[Hashable, int] = {}
     # A tuple can't equal a cluster's own name.
     keys = (("record", row) if name is None else name for row, name in enumerate(clusters))
-    return np.fromiter(
-        (known.setdefault(key, len(known)) for key in keys), dtype=np.int64, count=len(clusters)
-    )
+    return np.fromiter((known.setdefault(key, len(known)) for key in keys), dtype=np.int64, count=len(clusters))
 
 
 def shared_clusters(clusters: Sequence[Hashable] | None) -> bool:

@@ -22,12 +22,7 @@ def plain(line: str) -> str:
     '1 1/2 cups garam masala - 2 1/8 g'
     """
     text = "".join(_spelled(character) for character in line)
-    text = (
-        unicodedata.normalize("NFKC", text)
-        .replace("\u2044", "/")
-        .replace("\u2215", "/")
-        .replace("\u00d7", "x")
-    )
+    text = unicodedata.normalize("NFKC", text).replace("\u2044", "/").replace("\u2215", "/").replace("\u00d7", "x")
     text = _DASHES.sub("-", _MARKS.sub("", _LINK.sub(r"\1", text)))
     text = _GLASS.sub(r"\1glass", _SPOON.sub(r"\1spoon", text))
     return _BLANKS.sub(" ", text).strip()

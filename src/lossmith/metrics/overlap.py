@@ -67,15 +67,38 @@ def rougeL(predictions: Sequence[Prediction], targets: Sequence[Target]) -> Scor
     >>> round(rougeL(["boil two eggs"], ["two eggs boil"]).value(), 4)
     0.6667
     """
-    return _rouge("rougeL", predictions, targets)
+    from rapidfuzz.distance import LCSseq
+    from rouge_score.scoring import fmeasure
+    from rouge_score.tokenizers import DefaultTokenizer
+
+    words = DefaultTokenizer(use_stemmer=False).tokenize
+
+    # rouge-score fills its table of subsequences in Python; the length of the longest one is all it needs.
+    def value(prediction: str, text: str) -> float:
+        said, expected = words(prediction), words(text)
+        common = LCSseq.similarity(said, expected)
+        return float(fmeasure(common / len(said), common / len(expected))) if common else 0.0
+
+    return _mean_of_best("rougeL", value, predictions, targets)
 
 
 def _rouge(kind: str, predictions: Sequence[Prediction], targets: Sequence[Target]) -> Scores:
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer([kind], use_stemmer=False)
+    return _mean_of_best(
+        kind, lambda prediction, text: scorer.score(text, prediction)[kind].fmeasure, predictions, targets
+    )
+
+
+def _mean_of_best(
+    kind: str,
+    value: Callable[[str, str], float],
+    predictions: Sequence[Prediction],
+    targets: Sequence[Target],
+) -> Scores:
     values = [
-        0.0 if failed(prediction) else scorer.score_multi(texts, prediction)[kind].fmeasure
+        0.0 if failed(prediction) else max(value(prediction, text) for text in texts)
         for prediction, texts in paired(predictions, targets)
     ]
     return mean_of(values, signature=f"{kind}|measure:f|stemmer:no|rouge-score:{version('rouge-score')}")

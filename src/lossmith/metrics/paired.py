@@ -47,9 +47,7 @@ def paired_bootstrap(
     """
     _check_pair(first, second)
     if "none" in (first.parts, second.parts):
-        return Interval(
-            None, None, "none", reason="the metric gives one number, with no values per record to resample"
-        )
+        return Interval(None, None, "none", reason="the metric gives one number, with no values per record to resample")
     if difference(first, second) is None:
         return Interval(None, None, "none", reason="the value of a run is undefined")
     totals, width = _side_by_side(first, second, clusters)
@@ -79,9 +77,7 @@ def permutation_test(
     """
     _check_pair(first, second)
     if first.parts != "sums" or second.parts != "sums":
-        return Permutation(
-            None, reason="the metric is no sum over records, so outputs can't be exchanged one by one"
-        )
+        return Permutation(None, reason="the metric is no sum over records, so outputs can't be exchanged one by one")
     observed = difference(first, second)
     if observed is None:
         return Permutation(None, reason="the value of a run is undefined")
@@ -123,8 +119,6 @@ def _check_pair(first: Scores, second: Scores) -> None:
         raise ValueError(f"paired scores need the same records: {len(first)} and {len(second)}")
 
 
-def _side_by_side(
-    first: Scores, second: Scores, clusters: Sequence[Hashable] | None
-) -> tuple[np.ndarray, int]:
+def _side_by_side(first: Scores, second: Scores, clusters: Sequence[Hashable] | None) -> tuple[np.ndarray, int]:
     both = np.concatenate([first.stats, second.stats], axis=1)
     return cluster_sums(both, clusters), first.stats.shape[1]

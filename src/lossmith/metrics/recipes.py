@@ -104,9 +104,7 @@ def _ratio(
 ) -> Scores:
     if len(predictions) != len(targets):
         raise ValueError(f"{len(predictions)} predictions for {len(targets)} targets")
-    found = [
-        matching(prediction or "", target) for prediction, target in zip(predictions, targets, strict=True)
-    ]
+    found = [matching(prediction or "", target) for prediction, target in zip(predictions, targets, strict=True)]
     rows = [
         (
             len(one.pairs),

@@ -68,9 +68,7 @@ class Scores:
     def of(self, rows: np.ndarray) -> Scores:
         """The scores of some records, by index or mask; only where a record's row is a sum."""
         if self.parts != "sums":
-            raise ValueError(
-                f"a part of the records must be scored anew where parts is {self.parts!r}, not 'sums'"
-            )
+            raise ValueError(f"a part of the records must be scored anew where parts is {self.parts!r}, not 'sums'")
         return Scores(self.stats[rows], self.reduce, self.parts, self.signature, self.notes)
 
 

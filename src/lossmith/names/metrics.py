@@ -42,12 +42,8 @@ METRICS: Mapping[str, MetricRow] = {
             "mean F-measure of the longest common word sequence, by rouge-score",
             module="overlap",
         ),
-        _text(
-            "edit_distance", "down", "mean Levenshtein distance of characters over the longer text's length"
-        ),
-        _text(
-            "word_edit_distance", "down", "mean Levenshtein distance of words over the longer text's length"
-        ),
+        _text("edit_distance", "down", "mean Levenshtein distance of characters over the longer text's length"),
+        _text("word_edit_distance", "down", "mean Levenshtein distance of words over the longer text's length"),
         _text(
             "length_ratio",
             "one",
