@@ -14,9 +14,7 @@ class LossmithError(Exception):
 
     exit_code = 1
 
-    def __init__(
-        self, message: str, *, got: object = None, expected: object = None, fix: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, got: object = None, expected: object = None, fix: str | None = None) -> None:
         self.message = message
         self.got = None if got is None else str(got)
         self.expected = None if expected is None else str(expected)

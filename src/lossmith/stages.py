@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lossmith.config.load import as_yaml, load_config, require_complete
+from lossmith.config.load import as_yaml, load_config, load_run_config, require_complete
 from lossmith.config.schema import Config
-from lossmith.errors import ConfigError, GateMissedError, LossmithError
+from lossmith.errors import GateMissedError, InputError
 from lossmith.runs import RunFolder, open_run, write_text
 
 logger = logging.getLogger("lossmith")
@@ -24,7 +24,7 @@ Progress = Callable[[int, int | None], None]
 
 def prepare(config: ConfigLike, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Prepare a configuration's data; returns `folder` (of one parquet file a split) and `audit`."""
-    from lossmith.tasks.prepare import prepare as carry_out
+    from lossmith.tasks.prepare import prepare_config as carry_out
 
     prepared = carry_out(load_config(config, overrides))
     return {"folder": prepared.folder, "audit": prepared.audit}
@@ -42,7 +42,7 @@ def predict(
     from lossmith.train.predict import predict_split
 
     folder = open_run(run)
-    config = _with_later_overrides(folder, overrides)
+    config = load_run_config(folder.config, overrides)
     with folder.lock():
         return predict_split(
             folder,
@@ -53,28 +53,16 @@ def predict(
         )
 
 
-def evaluate(run: str | Path, overrides: Sequence[str] = (), *, split: str | None = None) -> dict[str, Any]:
-    """Score the predictions of a split; writes and returns metrics.json's content."""
-    from lossmith.evaluate.run import evaluate_run
-
-    folder = open_run(run)
-    config = _with_later_overrides(folder, overrides)
-    with folder.lock():
-        return dict(evaluate_run(folder, config, split=split))
-
-
 def compare(runs: Sequence[str | Path], *, metrics: Sequence[str] | None = None) -> dict[str, Any]:
     """Compare two or more runs on the same records, each against the first."""
     from lossmith.evaluate.compare import compare_runs
 
     if len(runs) < 2:
-        raise LossmithError("a comparison needs two runs", got=len(runs), expected="two or more run folders")
+        raise InputError("a comparison needs two runs", got=len(runs), expected="two or more run folders")
     return dict(compare_runs([open_run(run).path for run in runs], metrics=metrics))
 
 
-def report(
-    runs: Sequence[str | Path], *, out: Path | None = None, comparison: Mapping[str, Any] | None = None
-) -> Path:
+def report(runs: Sequence[str | Path], *, out: Path | None = None, comparison: Mapping[str, Any] | None = None) -> Path:
     """Write the report of a run, or of several compared; returns the page's path."""
     from lossmith.report.page import write_report
 
@@ -133,20 +121,6 @@ def check_gates(metrics: Mapping[str, Any]) -> None:
             f"{g['rule']} (value {g['value']}{': ' + g['reason'] if g.get('reason') else ''})" for g in missed
         )
         raise GateMissedError(f"{len(missed)} of {len(metrics['gates'])} gates missed", got=told)
-
-
-def _with_later_overrides(folder: RunFolder, overrides: Sequence[str]) -> Config:
-    """The run's configuration with overrides of `generate` and `evaluate`; the rest is fixed by what was trained."""
-    for override in overrides:
-        group = override.lstrip("+~").split("=")[0].split(".")[0]
-        if group not in ("generate", "evaluate"):
-            raise ConfigError(
-                f"the override '{override}' would change what was trained",
-                got=override,
-                expected="overrides of generate or evaluate",
-                fix="for another model write a new run: lossmith run CONFIG name=... " + override,
-            )
-    return load_config(folder.config, overrides)
 
 
 def _digest(*parts: Any) -> str:

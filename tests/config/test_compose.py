@@ -123,9 +123,7 @@ def test_an_objective_given_whole_replaces_the_presets(tmp_path: Path):
 def test_one_term_written_four_ways_is_one_objective(tmp_path: Path):
     term = {"cross_entropy": 0.6, "sinkhorn": {"weight": 0.4, "span": "ingredients", "blur": 0.1}}
     yaml = tmp_path / "a.yaml"
-    yaml.write_text(
-        "objective:\n  cross_entropy: 0.6\n  sinkhorn: {weight: 0.4, span: ingredients, blur: 0.1}\n"
-    )
+    yaml.write_text("objective:\n  cross_entropy: 0.6\n  sinkhorn: {weight: 0.4, span: ingredients, blur: 0.1}\n")
     written = tmp_path / "a.json"
     written.write_text(json.dumps({"objective": term}))
     overrides = ["objective={cross_entropy: 0.6, sinkhorn: {weight: 0.4, span: ingredients, blur: 0.1}}"]
@@ -173,10 +171,7 @@ def test_the_yaml_of_an_incomplete_configuration_reads_back(tmp_path: Path):
 
 def test_generation_and_evaluation_do_not_change_the_training_hash():
     base = training_hash(load_config(SINKHORN))
-    assert (
-        training_hash(load_config(SINKHORN, ["generate.max_new_tokens=9", "evaluate.split=validation"]))
-        == base
-    )
+    assert training_hash(load_config(SINKHORN, ["generate.max_new_tokens=9", "evaluate.split=validation"])) == base
     assert training_hash(load_config(SINKHORN, ["seed=1"])) != base
 
 

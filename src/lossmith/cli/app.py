@@ -95,9 +95,7 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        _say(
-            f"error: {type(error).__name__}: {error}\n  fix: this was not foreseen; --debug shows where it happened"
-        )
+        _say(f"error: {type(error).__name__}: {error}\n  fix: this was not foreseen; --debug shows where it happened")
         sys.exit(1)
 
 

@@ -14,9 +14,7 @@ def config(
     config: ConfigArgument = "causal",
     overrides: Overrides = None,
     provenance: Annotated[bool, typer.Option("--provenance", help="Say where each value came from.")] = False,
-    schema: Annotated[
-        bool, typer.Option("--schema", help="Print the JSON schema of configurations.")
-    ] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of configurations.")] = False,
     json_: Json = False,
 ) -> None:
     """Show the resolved configuration; required keys that are missing are ???.

@@ -22,8 +22,8 @@ def evaluate(
     Example: lossmith evaluate runs/recipes evaluate.metrics=[rouge1,ingredient_f1]
     """
     from lossmith.cli.screen import print_metrics
+    from lossmith.evaluate.run import evaluate as carry_out
     from lossmith.stages import check_gates
-    from lossmith.stages import evaluate as carry_out
 
     metrics = carry_out(run, overrides or [], split=split)
     if json_:

@@ -23,8 +23,6 @@ def init(
     text = starter_text(preset)
     path = out or Path(f"{preset.replace('/', '-')}.yaml")
     if path.exists():
-        raise InputError(
-            f"{path} exists already and is not overwritten", got=path, fix="name another with --out FILE"
-        )
+        raise InputError(f"{path} exists already and is not overwritten", got=path, fix="name another with --out FILE")
     write_text(path, text)
     typer.echo(f"wrote {path}; set data.files in it, then: lossmith run {path}")

@@ -20,6 +20,4 @@ Overrides = Annotated[
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say only warnings and errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Split = Annotated[
-    str | None, typer.Option("--split", help="train, validation or test; default: evaluate.split.")
-]
+Split = Annotated[str | None, typer.Option("--split", help="train, validation or test; default: evaluate.split.")]

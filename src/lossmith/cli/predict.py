@@ -15,9 +15,7 @@ def predict(
     split: Split = None,
     allow_other_template: Annotated[
         bool,
-        typer.Option(
-            "--allow-other-template", help="Predict although the template differs from the trained one."
-        ),
+        typer.Option("--allow-other-template", help="Predict although the template differs from the trained one."),
     ] = False,
     quiet: Quiet = False,
 ) -> None:

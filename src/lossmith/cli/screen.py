@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+
+from lossmith.data.audit.table import audit_table
+from lossmith.evaluate.rows import comparison_rows, figure_rows
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str | None = None) -> None:
@@ -24,22 +31,52 @@ def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str | None = None) -
     console.print(table)
 
 
+def print_metrics(metrics: Mapping[str, Any], *, title: str | None = None) -> None:
+    """metrics.json as a table with baselines, its notes and gates."""
+    rows = []
+    for row in figure_rows(metrics):
+        low, high = row.pop("low"), row.pop("high")
+        row["95 % interval"] = row.pop("reason") if low is None else f"{low:.4g} to {high:.4g}"
+        rows.append(row)
+    print_rows(rows, title=title or f"{metrics['split']}, {metrics['n']} records")
+    for note in metrics.get("notes", []):
+        typer.echo(note)
+    for gate in metrics["gates"]:
+        typer.echo(f"gate {gate['rule']}: {'passed' if gate['passed'] else 'MISSED'}, value {_shown(gate['value'])}")
+
+
+def print_comparison(comparison: Mapping[str, Any]) -> None:
+    """A comparison as a table, with what the test says in words."""
+    rows = []
+    for row in comparison_rows(comparison):
+        low, high = row.pop("low"), row.pop("high")
+        row["95 % interval"] = row.pop("reason") if low is None else f"{low:+.4g} to {high:+.4g}"
+        rows.append(row | {"against": Path(row["against"]).name, "run": Path(row["run"]).name})
+    print_rows(rows, title=f"paired comparison on {comparison['n']} records")
+
+
+def print_audit(audit: Mapping[str, Any]) -> None:
+    """The audit as a table, then its warnings."""
+    head, *lines = audit_table(audit)
+    print_rows([dict(zip(head, line, strict=True)) for line in lines])
+    for sentence in audit["warnings"]:
+        typer.echo(f"warning: {sentence}", err=True)
+
+
+@contextmanager
+def counting(what: str, unit: str, *, quiet: bool) -> Iterator[Callable[[int, int | None], None] | None]:
+    """A progress bar for a callback of (done, total); None where there is no terminal."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn(what), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
 def _shown(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def metric_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows of metrics.json for a terminal: one a metric, a column for each baseline."""
-    rows = []
-    for name, facts in metrics["metrics"].items():
-        row: dict[str, Any] = {"metric": name, "value": facts["value"]}
-        has_interval = facts.get("low") is not None
-        row["95 % interval"] = f"{facts['low']:.4g} to {facts['high']:.4g}" if has_interval else "-"
-        row["n"] = facts["n"]
-        for baseline, values in metrics["baselines"].items():
-            row[baseline] = (values.get(name) or {}).get("value")
-        row["better"] = facts["direction"]
-        rows.append(row)
-    return rows

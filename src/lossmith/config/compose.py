@@ -93,9 +93,7 @@ def _without_missing(layer: Mapping[str, Any]) -> dict[str, Any]:
 def _lay_preset(layered: Layered, preset: str, groups: Mapping[str, str]) -> None:
     for group, name in groups.items():
         if name not in group_names(group):
-            raise unknown_name(
-                f"file of the group {group}", name, group_names(group), where=f"{group}={name}"
-            )
+            raise unknown_name(f"file of the group {group}", name, group_names(group), where=f"{group}={name}")
     layered.merge(_hydra(preset, groups), f"preset {preset}")
     for group, name in groups.items():
         text = (files("lossmith.config") / "presets" / group / f"{name}.yaml").read_text(encoding="utf-8")
@@ -116,9 +114,7 @@ def _hydra(preset: str, groups: Mapping[str, str]) -> dict[str, Any]:
     try:
         with initialize_config_module("lossmith.config.presets", version_base="1.3"):
             chosen = [f"{group}={name}" for group, name in groups.items()]
-            composed = OmegaConf.to_container(
-                hydra_compose(f"preset/{preset}", overrides=chosen), resolve=False
-            )
+            composed = OmegaConf.to_container(hydra_compose(f"preset/{preset}", overrides=chosen), resolve=False)
     finally:
         GlobalHydra.instance().hydra = outer
     if not isinstance(composed, dict):

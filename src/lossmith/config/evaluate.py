@@ -8,6 +8,7 @@ from pydantic import Field
 
 from lossmith.config.strict import Group
 
+Tracker = Literal["tensorboard", "wandb", "comet_ml", "mlflow"]
 Positive = Annotated[int, Field(gt=0)]
 
 
@@ -39,9 +40,7 @@ class EvaluateConfig(Group):
 
     metrics: list[str] = Field(default_factory=lambda: ["exact_match", "rouge1", "rougeL", "chrf"])
     split: Literal["train", "validation", "test"] = "test"
-    limit: Positive | None = Field(
-        None, description="records of the split that are predicted, sampled by seed"
-    )
+    limit: Positive | None = Field(None, description="records of the split that are predicted, sampled by seed")
     baselines: Literal["auto", "none"] | list[str] = "auto"
     threshold: float | dict[str, str] = 0.5
     require: list[str] = Field(default_factory=list, description='gates, as "rouge1 >= 0.3"')
@@ -51,6 +50,4 @@ class EvaluateConfig(Group):
 class TrackingConfig(Group):
     """Where the curves go beside the run folder."""
 
-    report_to: list[Literal["tensorboard", "wandb", "comet_ml", "mlflow"]] = Field(
-        default_factory=lambda: ["tensorboard"]
-    )
+    report_to: list[Tracker] = Field(default_factory=lambda: list[Tracker](["tensorboard"]))

@@ -49,8 +49,7 @@ def explain(error: ValidationError, values: Mapping[str, Any]) -> ConfigError:
     if len(errors) == 1:
         return errors[0]
     lines = "\n".join(
-        f"- {e.message}" + (f", got {e.got}" if e.fix is None else "") + (f": {e.fix}" if e.fix else "")
-        for e in errors
+        f"- {e.message}" + (f", got {e.got}" if e.fix is None else "") + (f": {e.fix}" if e.fix else "") for e in errors
     )
     return ConfigError(f"{len(errors)} keys of the configuration are wrong\n{lines}")
 
@@ -80,9 +79,7 @@ def _one(item: Any, path: str, values: Mapping[str, Any]) -> ConfigError:
         return ConfigError(f"{where}: {message}")
     expected = message.removeprefix("Input should be ")
     about = _description(path)
-    return ConfigError(
-        f"{where} is wrong", got=repr(got), expected=f"{expected} ({about})" if about else expected
-    )
+    return ConfigError(f"{where} is wrong", got=repr(got), expected=f"{expected} ({about})" if about else expected)
 
 
 def unknown_key(path: str) -> ConfigError:

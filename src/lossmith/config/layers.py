@@ -32,9 +32,7 @@ class Layered:
             if not isinstance(parent.get(key), dict):
                 # A number on a term becomes a mapping when one of its keys is set.
                 old = parent.get(key)
-                parent[key] = (
-                    {"weight": old} if path[0] == "objective" and index == 1 and _is_weight(old) else {}
-                )
+                parent[key] = {"weight": old} if path[0] == "objective" and index == 1 and _is_weight(old) else {}
             parent = parent[key]
         old = parent.get(path[-1])
         if isinstance(value, Mapping) and tuple(path) in REPLACED_WHOLE:

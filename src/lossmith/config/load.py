@@ -29,6 +29,23 @@ def load_config(config: str | Path | Mapping[str, Any] | Config, overrides: Sequ
     return check(compose(config, overrides))
 
 
+def load_run_config(file: Path, overrides: Sequence[str] = ()) -> Config:
+    """A run's own configuration, with overrides of `generate` and `evaluate`; the rest is what was trained.
+
+    Raises ConfigError for an override of anything else.
+    """
+    for override in overrides:
+        group = override.lstrip("+~").split("=")[0].split(".")[0]
+        if group not in ("generate", "evaluate"):
+            raise ConfigError(
+                f"the override '{override}' would change what was trained",
+                got=override,
+                expected="overrides of generate or evaluate",
+                fix=f"for another model write a new run: lossmith run CONFIG name=... {override}",
+            )
+    return load_config(file, overrides)
+
+
 def check(composed: Composed) -> Config:
     """Judge composed values by the schema."""
     from pydantic import ValidationError

@@ -14,9 +14,7 @@ Positive = Annotated[int, Field(gt=0)]
 class ModelConfig(Group):
     """What is trained."""
 
-    base: str | None = Field(
-        None, description="hub name, folder, adapter folder, or scratch-tiny / scratch-small"
-    )
+    base: str | None = Field(None, description="hub name, folder, adapter folder, or scratch-tiny / scratch-small")
     architecture: Literal["qwen3", "llama"] | None = Field(None, description="shape of a scratch base")
     adapter: Literal["lora", "none"] | None = Field(
         None, description="lora | none; not given: lora for a loaded base, none for a scratch base"

@@ -24,9 +24,7 @@ def check_objective(objective: Mapping[str, Any]) -> None:
         _check_term(name, term)
     weights = [t.get("weight", 1.0) if isinstance(t, Mapping) else t for t in objective.values()]
     if not any(weights):
-        raise ConfigError(
-            "every term of the objective has weight 0", got=dict(objective), expected="a weight above 0"
-        )
+        raise ConfigError("every term of the objective has weight 0", got=dict(objective), expected="a weight above 0")
 
 
 def _check_term(name: str, term: Any) -> None:
@@ -63,9 +61,7 @@ def _check_term(name: str, term: Any) -> None:
 def _check_span(where: str, span: Any) -> None:
     names = [span] if isinstance(span, str) else span
     if span is not None and (
-        not isinstance(names, list)
-        or not names
-        or not all(isinstance(n, str) and n.strip("-") for n in names)
+        not isinstance(names, list) or not names or not all(isinstance(n, str) and n.strip("-") for n in names)
     ):
         raise ConfigError(f"{where}.span is no span", got=repr(span), expected="a name or a list of names")
 

@@ -47,8 +47,6 @@ def described_keys() -> list[tuple[str, Any, str]]:
         *parents, key = path.split(".")
         for part in parents:
             model = model.model_fields[part].annotation
-            model = next(
-                (m for m in getattr(model, "__args__", [model]) if hasattr(m, "model_fields")), model
-            )
+            model = next((m for m in getattr(model, "__args__", [model]) if hasattr(m, "model_fields")), model)
         found.append((path, defaults.get(path), model.model_fields[key].description or ""))
     return found

@@ -27,6 +27,7 @@ class Collator:
     supervise_prompt: bool = False
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Batch some rows."""
         length = max(len(row["input_ids"]) for row in rows)
         input_ids = torch.full((len(rows), length), self.pad_token_id, dtype=torch.int64)
         attention = torch.zeros((len(rows), length), dtype=torch.int64)

@@ -55,17 +55,11 @@ def decode_rows(
         yield number, text, output.error
 
 
-def write_predictions(
-    rows: Rows, outputs: Iterator[tuple[int, str, str | None]], path: Path
-) -> tuple[int, int]:
+def write_predictions(rows: Rows, outputs: Iterator[tuple[int, str, str | None]], path: Path) -> tuple[int, int]:
     """Write the predictions file, a chunk at a time; returns rows and failures."""
-    wanted = [
-        n for n in ("id", "group", "cluster", "task", "prompt", "target") if n in rows.table.column_names
-    ]
+    wanted = [n for n in ("id", "group", "cluster", "task", "prompt", "target") if n in rows.table.column_names]
     kept = [n for n in rows.table.column_names if n.startswith("keep.")]
-    facts = rows.table.select([*wanted, *kept]).rename_columns(
-        [*wanted, *(n.removeprefix("keep.") for n in kept)]
-    )
+    facts = rows.table.select([*wanted, *kept]).rename_columns([*wanted, *(n.removeprefix("keep.") for n in kept)])
     schema = facts.schema.append(pa.field("prediction", pa.string())).append(pa.field("error", pa.string()))
     failures, done = 0, 0
     texts: list[str] = []

@@ -21,9 +21,7 @@ class Rows(Dataset[dict[str, Any]]):
 
     TRAINING = ("id", "input_ids", "prompt_length", "supervised", "spans")
 
-    def __init__(
-        self, file: Path, *, columns: Sequence[str] | None = TRAINING, keep: np.ndarray | None = None
-    ):
+    def __init__(self, file: Path, *, columns: Sequence[str] | None = TRAINING, keep: np.ndarray | None = None):
         self.file = file
         self.table: pa.Table = pq.read_table(file, columns=list(columns) if columns else None)
         if keep is not None:

@@ -12,6 +12,7 @@ from transformers import TrainingArguments
 
 from lossmith.config.train import TrainConfig
 from lossmith.errors import ConfigError, unknown_name
+from lossmith.models.precision import Precision
 from lossmith.names import METRICS, load_attribute
 
 # Ours, or carried out by us: the Trainer never sees them.
@@ -54,17 +55,18 @@ def greater_is_better(train: TrainConfig) -> bool:
     if train.greater_is_better is not None:
         return train.greater_is_better
     metric = train.metric_for_best_model.removeprefix("eval_")
-    return metric in METRICS and METRICS[metric].direction == "up"
+    direction = METRICS[metric].direction if metric in METRICS else "down"
+    if direction == "one":
+        raise ConfigError(
+            f"'{metric}' is best at 1, so it cannot choose a checkpoint",
+            got=f"train.metric_for_best_model={metric}",
+            expected="a metric whose direction is up or down",
+        )
+    return direction == "up"
 
 
 def training_arguments(
-    train: TrainConfig,
-    *,
-    output_dir: Path,
-    seed: int,
-    device: str,
-    autocast: str | None,
-    report_to: list[str],
+    train: TrainConfig, *, output_dir: Path, seed: int, precision: Precision, report_to: list[str]
 ) -> TrainingArguments:
     """The arguments, with the settings that the laws rest on fixed.
 
@@ -89,9 +91,9 @@ def training_arguments(
             output_dir=str(output_dir),
             seed=seed,
             data_seed=seed,
-            use_cpu=device == "cpu",
-            bf16=autocast == "bfloat16",
-            fp16=autocast == "float16",
+            use_cpu=precision.device.type == "cpu",
+            bf16=precision.dtype == torch.bfloat16,
+            fp16=precision.dtype == torch.float16,
             report_to=report_to,
             remove_unused_columns=False,
             logging_nan_inf_filter=False,
@@ -167,9 +169,7 @@ def own_scheduler(train: TrainConfig, optimizer: Any, *, steps_per_epoch: int) -
     keywords = dict(train.lr_scheduler_kwargs)
     interval = keywords.pop("interval", "step")
     if interval not in ("step", "epoch"):
-        raise ConfigError(
-            "train.lr_scheduler_kwargs.interval is wrong", got=repr(interval), expected="step or epoch"
-        )
+        raise ConfigError("train.lr_scheduler_kwargs.interval is wrong", got=repr(interval), expected="step or epoch")
     try:
         inner = load_attribute(train.lr_scheduler_type, what="scheduler")(optimizer, **keywords)
     except TypeError as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 from lossmith.config.load import training_hash
 from lossmith.config.schema import Config
+from lossmith.losses import Objective
 
 _LIBRARIES = ("torch", "transformers", "tokenizers", "peft", "accelerate", "numpy", "pyarrow", "hydra-core")
 
@@ -24,9 +25,7 @@ def peak_memory_bytes() -> int:
 def git_facts() -> dict[str, Any] | None:
     """Commit and cleanness of the working folder, None outside a repository."""
     try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
-        )
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
         status = subprocess.run(
             ["git", "status", "--porcelain"], capture_output=True, text=True, check=True, timeout=10
         )
@@ -54,3 +53,19 @@ def run_facts(config: Config) -> dict[str, Any]:
         "git": git_facts(),
         "config_hash": training_hash(config),
     }
+
+
+def objective_facts(objective: Objective) -> list[dict[str, Any]]:
+    """The terms as the manifest keeps them."""
+    return [
+        {
+            "name": term.name,
+            "weight": term.weight,
+            "span": list(term.span),
+            "kind": term.kind,
+            "unit": term.unit,
+            "scope": term.scope,
+            "parameters": dict(term.params),
+        }
+        for term in objective.terms
+    ]

@@ -3,5 +3,259 @@
 from __future__ import annotations
 
 import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from lossmith.config.schema import Config
+from lossmith.config.train import TrainConfig
+from lossmith.data.prepare import Prepared
+from lossmith.errors import DataError
+from lossmith.losses import Objective
+from lossmith.models.hidden import family_of, unwrap, verify_head
+from lossmith.models.load import Loaded, load_model
+from lossmith.models.precision import Precision, choose_precision
+from lossmith.models.save import save_model
+from lossmith.names import load_attribute
+from lossmith.runs import RunFolder, write_json
+from lossmith.tasks.causal import CausalForward, Collator
+from lossmith.tasks.prepare import starting_model
+from lossmith.tasks.rows import Rows, sample
+from lossmith.train.arguments import (
+    enable_gradient_checkpointing,
+    greater_is_better,
+    own_optimizer,
+    own_scheduler,
+    training_arguments,
+)
+from lossmith.train.checkpoints import clear_leftovers, complete_checkpoints, cut_history, step_of
+from lossmith.train.facts import objective_facts
+from lossmith.train.measure import measure_text
+from lossmith.train.preflight import Plan, check_positions, plan_steps, tell
+from lossmith.train.stopping import EarlyStopping
+from lossmith.train.trainer import ObjectiveTrainer, Work
 
 logger = logging.getLogger("lossmith")
+
+FACTS_FILE = "lossmith.json"
+
+
+def build_trainer(
+    run: RunFolder, config: Config, prepared: Prepared, *, warn: Callable[[str], None]
+) -> tuple[ObjectiveTrainer, Loaded]:
+    """Everything that training needs, checked by the preflight.
+
+    Raises DataError or ConfigError where the run cannot work.
+    """
+    train = config.train
+    assert train is not None
+    objective = Objective(config.objective)
+    spans = {term.name: list(term.span) for term in objective.terms}
+    check_positions(prepared.audit, spans)
+    rows = training_rows(prepared, train, seed=config.seed)
+    plan = plan_steps(train, records=len(rows["train"]), processes=_processes())
+    tell(plan, prepared.audit, say=logger.info, warn=warn)
+    seed_everything(config.seed)
+    tokenizer = prepared_tokenizer(prepared)
+    precision = choose_precision(device=train.device, dtype=config.model.dtype)
+    loaded = load_model(starting_model(config), tokenizer, precision=precision, seed=config.seed)
+    for sentence in (*precision.notes, *loaded.notes):
+        logger.info("%s", sentence)
+    for sentence in (*precision.warnings, *loaded.warnings):
+        warn(sentence)
+    if train.gradient_checkpointing:
+        enable_gradient_checkpointing(loaded.model)
+    collate = collator(objective, tokenizer)
+    forward = CausalForward(loaded.model, real_tokens=len(tokenizer), needs_embeddings=objective.needs_embeddings)
+    error = verify_head(loaded.model, _to(collate([rows["train"][0]]), loaded.model))
+    logger.info("the engine's logits and the model's differ by %.1e of the largest", error)
+    run.update_manifest(
+        model={
+            "base": config.model.base,
+            "family": family_of(unwrap(loaded.model)),
+            "adapter": config.model.resolved_adapter,
+            "trainable_parameters": loaded.trainable,
+            "parameters": loaded.total,
+            "embedding_scale": forward.refresh_scale(),
+        },
+        objective=objective_facts(objective),
+        set_terms=[term.name for term in objective.terms if term.kind == "set"],
+        device=str(precision.device),
+        dtype=precision.name,
+        plan=vars(plan),
+    )
+    work = Work(
+        objective=objective,
+        forward=forward,
+        refresh=forward.refresh_scale,
+        train=rows["train"],
+        validation=rows.get("validation"),
+        collate=collate,
+        run=run,
+        warn=warn,
+        measure=_measure(config, prepared, tokenizer, loaded.end_ids),
+        share_steps=plan.share_steps,
+    )
+    return _trainer(work, loaded.model, config, plan=plan, precision=precision), loaded
+
+
+def _trainer(work: Work, model: nn.Module, config: Config, *, plan: Plan, precision: Precision) -> ObjectiveTrainer:
+    run, train = work.run, config.train
+    assert train is not None
+    arguments = training_arguments(
+        train,
+        output_dir=run.checkpoints,
+        seed=config.seed,
+        precision=precision,
+        report_to=[name for name in config.tracking.report_to if name != "tensorboard"],
+    )
+    callbacks: list[Any] = [work.progress, *(load_attribute(path, what="callback")() for path in train.callbacks)]
+    if train.early_stopping_patience:
+        callbacks.append(early_stopping(train))
+    if "tensorboard" in config.tracking.report_to:
+        from torch.utils.tensorboard import SummaryWriter
+        from transformers.integrations import TensorBoardCallback
+
+        callbacks.append(TensorBoardCallback(SummaryWriter(log_dir=str(run.tensorboard))))
+    trainer = ObjectiveTrainer(
+        model, arguments, work, callbacks=callbacks, optimizer_cls_and_kwargs=own_optimizer(train)
+    )
+    if ":" in train.lr_scheduler_type:
+        trainer.create_optimizer()
+        trainer.lr_scheduler = own_scheduler(train, trainer.optimizer, steps_per_epoch=plan.steps_per_epoch)
+    return trainer
+
+
+def training_rows(prepared: Prepared, train: TrainConfig, *, seed: int) -> dict[str, Rows]:
+    """Rows of train and validation; validation is sampled by `max_eval_samples`.
+
+    Raises DataError where evaluation is asked for and there is no validation split.
+    """
+    files = {split: prepared.split_file(split) for split in ("train", "validation")}
+    assert files["train"] is not None
+    rows = {"train": Rows(files["train"])}
+    if files["validation"] is not None:
+        whole = Rows(files["validation"])
+        keep = sample(len(whole), train.max_eval_samples, seed=seed)
+        rows["validation"] = whole if keep is None else Rows(files["validation"], keep=keep)
+    elif train.eval_strategy != "no":
+        raise DataError(
+            "there is no validation split to evaluate on",
+            got=f"train.eval_strategy={train.eval_strategy}, {len(rows['train'])} training records alone",
+            expected="validation records",
+            fix="raise data.split.validation, or set train.eval_strategy=no and train.load_best_model_at_end=false",
+        )
+    return rows
+
+
+def collator(objective: Objective, tokenizer: Any) -> Collator:
+    """The collator for the spans that the objective reads."""
+    names = sorted(set(objective.span_names) - {"answer"})
+    supervise_prompt = "prompt" in names
+    if supervise_prompt:
+        # All positions are the answer unless told apart; with the prompt among them they must be.
+        names = ["answer", *names]
+    return Collator(tokenizer.pad_token_id, tuple(names), supervise_prompt)
+
+
+def early_stopping(train: TrainConfig) -> EarlyStopping:
+    """The callback for the configured patience, threshold and direction."""
+    threshold, relative = train.early_stopping_threshold, False
+    if isinstance(threshold, str):
+        threshold, relative = float(threshold.rstrip("%")) / 100, True
+    metric = train.metric_for_best_model
+    return EarlyStopping(
+        train.early_stopping_patience or 1,
+        metric=metric if metric.startswith("eval_") else f"eval_{metric}",
+        greater_is_better=greater_is_better(train),
+        threshold=threshold,
+        relative=relative,
+    )
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and torch."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def fit(trainer: ObjectiveTrainer, run: RunFolder, train: TrainConfig, *, total_steps: int) -> None:
+    """Train, from the last whole checkpoint where there is one; afterwards the model is the best one."""
+    clear_leftovers(run.checkpoints)
+    checkpoint = _start(run, train)
+    if checkpoint is not None:
+        logger.info("going on from step %d", step_of(checkpoint))
+        cut_history(run, step_of(checkpoint))
+        trainer.restore(checkpoint)
+    else:
+        run.history.unlink(missing_ok=True)
+    try:
+        if checkpoint is not None and trainer.is_finished(checkpoint, total_steps):
+            trainer.finish_from(checkpoint)
+        else:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    finally:
+        trainer.work.progress.close()
+    state = trainer.state
+    if state.best_metric is not None:
+        run.update_manifest(
+            best={"step": state.best_global_step, "metric": train.metric_for_best_model, "value": state.best_metric}
+        )
+    run.update_manifest(steps=state.global_step)
+
+
+def _start(run: RunFolder, train: TrainConfig) -> Path | None:
+    if train.resume_from_checkpoint and not complete_checkpoints(run.checkpoints):
+        return Path(train.resume_from_checkpoint)
+    return next(reversed(complete_checkpoints(run.checkpoints)), None)
+
+
+def save(trainer: ObjectiveTrainer, loaded: Loaded, run: RunFolder, prepared: Prepared) -> None:
+    """Write model/ as a whole: its presence says that training is done."""
+    if not trainer.is_world_process_zero():
+        return
+    facts = {"template_hash": prepared.template_hash}
+    save_model(
+        loaded.model,
+        prepared_tokenizer(prepared),
+        run.model,
+        end_ids=loaded.end_ids,
+        write_more=lambda folder: write_json(folder / FACTS_FILE, facts),
+    )
+    run.update_manifest(trained=f"{run.manifest()['config_hash']}-{trainer.state.global_step}")
+
+
+def _measure(
+    config: Config, prepared: Prepared, tokenizer: Any, end_ids: Sequence[int]
+) -> Callable[[nn.Module], dict[str, float]] | None:
+    """How the best checkpoint is measured where it is chosen by a metric on generated text."""
+    train, file = config.train, prepared.split_file("validation")
+    if train is None or file is None or train.metric_for_best_model.removeprefix("eval_") == "loss":
+        return None
+    rows = Rows(file, columns=None)
+    keep = sample(len(rows), train.max_eval_samples, seed=config.seed)
+    return measure_text(config, Rows(file, columns=None, keep=keep), tokenizer, end_ids=end_ids)
+
+
+def prepared_tokenizer(prepared: Prepared) -> Any:
+    """The tokenizer that the rows were written with."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(str(prepared.tokenizer))
+
+
+def _processes() -> int:
+    import os
+
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _to(batch: Mapping[str, Any], model: Any) -> dict[str, Any]:
+    device = next(model.parameters()).device
+    return {name: value.to(device) for name, value in batch.items() if isinstance(value, torch.Tensor)}

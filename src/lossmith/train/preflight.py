@@ -9,7 +9,6 @@ from typing import Any
 
 from lossmith.config.train import TrainConfig
 from lossmith.errors import ConfigError, DataError
-from lossmith.train.trainer import warm_up_steps
 
 FEW_STEPS = 30
 SHARE_MEASUREMENTS = 50
@@ -54,6 +53,15 @@ def plan_steps(train: TrainConfig, *, records: int, processes: int) -> Plan:
     return Plan(records, per_epoch, total, warmup, share_steps)
 
 
+def warm_up_steps(warmup: float, total: int) -> int:
+    """Warm-up in steps: below 1 a share of all steps.
+
+    >>> warm_up_steps(0.05, 200), warm_up_steps(40, 200)
+    (10, 40)
+    """
+    return math.ceil(total * warmup) if warmup < 1 else int(warmup)
+
+
 def check_positions(audit: Mapping[str, Any], spans_of_terms: Mapping[str, list[str]]) -> None:
     """Refuse a training split with nothing to learn from, or a term whose span is nowhere in it.
 
@@ -67,7 +75,7 @@ def check_positions(audit: Mapping[str, Any], spans_of_terms: Mapping[str, list[
             expected="an answer in each record",
             fix="look at a record with `lossmith inspect`",
         )
-    present = {name for name, count in split["span_tokens"].items() if count}
+    present = {name for name, found in split["spans"].items() if found["tokens"]}
     for term, names in spans_of_terms.items():
         read = [name for name in names if not name.startswith("-")]
         own = [name for name in read if name not in ("answer", "prompt")]
@@ -91,9 +99,7 @@ def doubts(plan: Plan, audit: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def tell(
-    plan: Plan, audit: Mapping[str, Any], *, say: Callable[[str], None], warn: Callable[[str], None]
-) -> None:
+def tell(plan: Plan, audit: Mapping[str, Any], *, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
     """Say the plan and warn of the doubts."""
     say(plan.sentence())
     for sentence in doubts(plan, audit):

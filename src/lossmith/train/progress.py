@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,8 +51,6 @@ class LiveProgress(TrainerCallback):
         self._progress: Any = None
         self._task: Any = None
         self._shown = ""
-        self._tokens_at_start = 0
-        self._started = 0.0
 
     def on_train_begin(
         self,
@@ -79,7 +76,6 @@ class LiveProgress(TrainerCallback):
             transient=True,
         )
         self._progress.start()
-        self._started = time.monotonic()
         self._task = self._progress.add_task("", total=state.max_steps, completed=state.global_step, shown="")
 
     def on_step_end(
@@ -93,10 +89,15 @@ class LiveProgress(TrainerCallback):
         if self._progress is not None:
             self._progress.update(self._task, completed=state.global_step, shown=self._shown)
 
-    def show(self, line: dict[str, Any], tokens_per_second: float) -> None:
-        """Take up a line of the history."""
+    def show(self, line: dict[str, Any], tokens: int, seconds: float) -> None:
+        """Take up a line of the history: in the bar, or where there is none in the log."""
         terms = "  ".join(f"{n} {t['value']:.4f}" for n, t in line["terms"].items() if t["value"] is not None)
-        self._shown = f"loss {line['loss']:.4f}  {terms}  {tokens_per_second:,.0f} tokens/s"
+        rate = tokens / seconds if seconds > 0 else 0.0
+        self._shown = f"loss {line['loss']:.4f}  {terms}  {rate:,.0f} tokens/s"
+        if self._progress is None:
+            logger.info("step %d  %s", line["step"], self._shown)
+        else:
+            logger.debug("step %d  %s", line["step"], self._shown)
 
     def on_train_end(
         self,

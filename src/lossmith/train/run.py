@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lossmith.config.load import as_yaml, load_config, require_complete, training_hash
 from lossmith.config.schema import Config
 from lossmith.errors import ConfigError, InputError
 from lossmith.runs import RunFolder, read_jsonl, write_json, write_text
+
+if TYPE_CHECKING:
+    from lossmith.data.prepare import Prepared
 
 logger = logging.getLogger("lossmith")
 
@@ -44,9 +47,7 @@ def train(
 
     settings = require_complete(load_config(config, overrides))
     if settings.train is None:
-        raise ConfigError(
-            "train is null, so there is nothing to train", fix="lossmith run evaluates the base model"
-        )
+        raise ConfigError("train is null, so there is nothing to train", fix="lossmith run evaluates the base model")
     run = claim_folder(settings)
     with run.lock(), log_to(run.log, quiet=quiet):
         state = training_state(run)
@@ -73,9 +74,7 @@ def claim_folder(config: Config) -> RunFolder:
         run = RunFolder(Path(config.runs_dir).expanduser() / name)
         if not run.config.exists() or training_hash(load_config(run.config)) == digest:
             return run
-    raise InputError(
-        f"{run.path} is taken by another configuration", got=digest, fix="give the run another name=..."
-    )
+    raise InputError(f"{run.path} is taken by another configuration", got=digest, fix="give the run another name=...")
 
 
 def training_state(run: RunFolder) -> str:
@@ -114,24 +113,22 @@ def stage(run: RunFolder, name: str) -> Iterator[None]:
     run.update_manifest(stages={name: {"seconds": seconds, "peak_memory_bytes": peak_memory_bytes()}})
 
 
-def prepare_in(run: RunFolder, config: Config) -> Any:
+def prepare_in(run: RunFolder, config: Config, *, progress: Any = None) -> Prepared:
     """Prepare the data and copy its audit and rejected records into the run folder."""
     import shutil
 
-    from lossmith.tasks.prepare import prepare
-    from lossmith.train.facts import file_facts
+    from lossmith.tasks.prepare import prepare_config
 
     with stage(run, "prepare"):
-        prepared = prepare(config)
+        prepared = prepare_config(config, progress=progress)
     write_json(run.audit, prepared.audit)
     shutil.copyfile(prepared.folder / "rejected.jsonl", run.rejected)
-    counts = {name: split["records"] for name, split in prepared.audit["splits"].items()}
     run.update_manifest(
         data={
             "fingerprint": prepared.fingerprint,
             "folder": str(prepared.folder),
-            "files": file_facts(config.data),
-            "counts": counts,
+            "files": prepared.files,
+            "counts": prepared.counts,
         },
         template_hash=prepared.template_hash,
     )
@@ -144,12 +141,23 @@ def _train_in(run: RunFolder, config: Config) -> None:
     from lossmith.train.facts import run_facts
     from lossmith.train.loop import build_trainer, fit, save
 
+    assert config.train is not None
     run.update_manifest(**run_facts(config))
     prepared = prepare_in(run, config)
     with stage(run, "train"):
-        trainer, loaded = build_trainer(run, config, prepared)
-        fit(trainer, run, config)
-        save(trainer, loaded, run, template_hash=prepared.template_hash)
+        trainer, loaded = build_trainer(run, config, prepared, warn=warn_into(run))
+        fit(trainer, run, config.train, total_steps=run.manifest()["plan"]["total_steps"])
+        save(trainer, loaded, run, prepared)
+
+
+def warn_into(run: RunFolder) -> Callable[[str], None]:
+    """A function that says a warning aloud and keeps it in the manifest."""
+
+    def warn(sentence: str) -> None:
+        logger.warning("%s", sentence)
+        run.add_warning(sentence)
+
+    return warn
 
 
 def _result(run: RunFolder) -> TrainResult:

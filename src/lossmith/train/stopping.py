@@ -46,11 +46,10 @@ class EarlyStopping(TrainerCallback, ExportableState):
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        metrics: dict[str, float],
-        **_: Any,
+        **more: Any,
     ) -> None:
-        """Judge an evaluation."""
-        value = metrics[self.metric]
+        """Judge an evaluation, whose `metrics` are among the keywords."""
+        value = more["metrics"][self.metric]
         if self.improves(value):
             self.best, self.misses = value, 0
         else:

@@ -35,7 +35,9 @@ class Tally:
     def add(self, sums: Mapping[str, Tensor], counts: Mapping[str, float | Tensor], tokens: int) -> None:
         """Add one micro-batch; stays on the device, so that no step waits for it."""
         for name in self.weights:
-            self.sums[name] = self.sums.get(name, 0.0) + sums[name].detach().double()
+            # mps has no float64.
+            wide = torch.float32 if sums[name].device.type == "mps" else torch.float64
+            self.sums[name] = self.sums.get(name, 0.0) + sums[name].detach().to(wide)
             self.counts[name] = self.counts.get(name, 0.0) + counts[name]
         self.new_tokens += tokens
 
@@ -50,18 +52,15 @@ class Tally:
         together = reduce_over_processes({"tokens": float(self.new_tokens)}, device)
         self.tokens, self.new_tokens = self.tokens + int(together["tokens"]), 0
 
-    def add_shares(self, norms: Mapping[str, float], present: Mapping[str, bool], *, warm: bool) -> list[str]:
+    def add_shares(self, shares: Mapping[str, float], *, warm: bool) -> list[str]:
         """Keep the terms' shares of the gradient; returns the terms found dead by this measurement.
 
-        A term is dead when its share stays under 1e-4 in five measurements running, after warm-up, on batches where
-        its span is present.
+        `shares` holds the terms whose span is present in the batch. A term is dead when its share stays under 1e-4 in
+        five measurements running after warm-up.
         """
-        total = sum(norms.values())
-        self.shares = {name: norm / total if total > 0 else 0.0 for name, norm in norms.items()}
+        self.shares = dict(shares)
         dead = []
-        for name, share in self.shares.items():
-            if not warm or not present.get(name, False):
-                continue
+        for name, share in shares.items() if warm else ():
             self.quiet[name] = self.quiet.get(name, 0) + 1 if share < DEAD_SHARE else 0
             if self.quiet[name] == DEAD_AFTER:
                 dead.append(name)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
 from lossmith.errors import LossmithError
@@ -20,6 +22,8 @@ from lossmith.runs import RunFolder, append_jsonl
 from lossmith.tasks.parts import Parts
 from lossmith.tasks.rows import Rows
 from lossmith.train.checkpoints import STAGING, TALLY, publish, rotate
+from lossmith.train.progress import LiveProgress
+from lossmith.train.stopping import EarlyStopping
 from lossmith.train.tally import Tally, reduce_over_processes
 
 SKIPPED_STEPS_ALLOWED = 20
@@ -39,6 +43,7 @@ class Work:
     warn: Callable[[str], None]
     measure: Callable[[nn.Module], dict[str, float]] | None = None
     share_steps: int = 50
+    progress: LiveProgress = field(default_factory=LiveProgress)
 
 
 class ObjectiveTrainer(Trainer):
@@ -69,6 +74,7 @@ class ObjectiveTrainer(Trainer):
         # Without both, the Trainer divides our window-normalised loss once more by the accumulation steps.
         self.loss_is_scaled_for_ga = True
         self.model_accepts_loss_kwargs = True
+        self.remove_callback(PrinterCallback)
         self.work = work
         self.tally = Tally({t.name: t.weight for t in work.objective.terms})
         self._window: dict[str, float] = {}
@@ -123,11 +129,9 @@ class ObjectiveTrainer(Trainer):
         self._measure_shares = False
         positional, named = parts.arguments()
         detached = (positional[0].detach(), *positional[1:])
-        norms = self.work.objective.shares(*detached, **named, counts=self._window)
-        here = self.work.objective.counts(parts.labels, parts.spans, parts.examples)
+        shares = self.work.objective.shares(*detached, **named, counts=self._window)
         warm = self.state.global_step >= self.args.get_warmup_steps(self.state.max_steps)
-        present = {name: count > 0 for name, count in here.items()}
-        for name in self.tally.add_shares(norms, present, warm=warm):
+        for name in self.tally.add_shares(shares, warm=warm):
             self.work.warn(
                 f"the term '{name}' is dead: its share of the gradient stayed under 1e-4 in five measurements running "
                 f"(now {self.tally.shares[name]:.1e} at step {self.state.global_step + 1}); it trains nothing. "
@@ -166,14 +170,15 @@ class ObjectiveTrainer(Trainer):
 
     def evaluation_loop(self, dataloader: DataLoader[Any], *_: Any, **__: Any) -> EvalLoopOutput:
         """Exact loss over the validation rows: sums and counts are added up, and divided once at the end."""
-        rows = dataloader.dataset
+        rows, model = self.work.validation, self.model
+        assert rows is not None and model is not None
         self.work.refresh()
-        self.model.eval()
+        model.eval()
         sums = {term.name: 0.0 for term in self.work.objective.terms}
         counts = dict(sums)
         for batch in self._own_share(rows):
             with torch.no_grad(), self.compute_loss_context_manager():
-                parts = self.work.forward(self.model, self._prepare_inputs(batch))
+                parts = self.work.forward(model, self._prepare_inputs(batch))
                 positional, named = parts.arguments()
                 with torch.autocast(device_type=parts.hidden.device.type, enabled=False):
                     value = self.work.objective(*positional, **named)
@@ -189,10 +194,11 @@ class ObjectiveTrainer(Trainer):
                 metrics[f"eval_{term.name}"] = value_of_term
                 metrics["eval_loss"] += term.weight * value_of_term
         if self.work.measure is not None:
-            metrics |= {f"eval_{name}": value for name, value in self.work.measure(self.model).items()}
-        return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(rows))
+            metrics |= {f"eval_{name}": value for name, value in self.work.measure(model).items()}
+        nothing = np.empty(0)
+        return EvalLoopOutput(predictions=nothing, label_ids=nothing, metrics=metrics, num_samples=len(rows))
 
-    def _own_share(self, rows: Any) -> Iterator[dict[str, Any]]:
+    def _own_share(self, rows: Rows) -> Iterator[dict[str, Any]]:
         """Batches of near-equal lengths, dealt out to the processes without repeating a row."""
         order = sorted(range(len(rows)), key=lambda row: -int(rows.lengths[row]))
         own = order[self.args.process_index :: self.args.world_size]
@@ -211,6 +217,7 @@ class ObjectiveTrainer(Trainer):
             line = {"step": step, **self.tally.line(), "learning_rate": logs.get("learning_rate")}
             norm = logs.get("grad_norm")
             line |= {"grad_norm": None if norm is None else float(norm), "tokens": self.tally.tokens}
+            self.work.progress.show(line, self.tally.tokens, self.tally.seconds)
             logs["loss"] = line["loss"]
             logs |= {f"term/{n}": t["value"] for n, t in line["terms"].items() if t["value"] is not None}
             logs |= {f"share/{n}": t["share"] for n, t in line["terms"].items() if t["share"] is not None}
@@ -239,8 +246,6 @@ class ObjectiveTrainer(Trainer):
         """Write a checkpoint aside, then give it its name: under that name it is always whole."""
         folder = self.work.run.checkpoints
         best = folder / f"checkpoint-{self.state.best_global_step}" if self.state.best_global_step else None
-        if best is not None and (best.exists() or self.state.best_global_step == self.state.global_step):
-            self.state.best_model_checkpoint = str(best)
         if self.is_world_process_zero():
             shutil.rmtree(folder / STAGING, ignore_errors=True)
         self._staging = True
@@ -249,8 +254,11 @@ class ObjectiveTrainer(Trainer):
         finally:
             self._staging = False
         self.tally.gather(self.args.device)
+        # The Trainer saw its best checkpoint where it was staged.
+        self.state.best_model_checkpoint = str(best) if best is not None else None
         if self.is_world_process_zero():
             staged = folder / STAGING / f"checkpoint-{self.state.global_step}"
+            self.state.save_to_json(str(staged / TRAINER_STATE_NAME))
             self.tally.save(staged / TALLY)
             publish(staged, folder)
             rotate(folder, limit=self.args.save_total_limit, best=best)
@@ -260,28 +268,16 @@ class ObjectiveTrainer(Trainer):
         """Take up the tally that lies in a checkpoint; the Trainer restores the rest."""
         self.tally.restore(checkpoint / TALLY, first=self.is_world_process_zero())
 
+    def is_finished(self, checkpoint: Path, total_steps: int) -> bool:
+        """Whether training had ended when this checkpoint was taken, by its steps or by patience."""
+        state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        stopped = state.stateful_callbacks.get(EarlyStopping.__name__)
+        patience_over = stopped is not None and EarlyStopping.from_state(stopped).exhausted
+        return state.global_step >= total_steps or patience_over
 
-def warm_up_steps(warmup: float, total: int) -> int:
-    """Warm-up in steps: below 1 a share of all steps.
-
-    >>> warm_up_steps(0.05, 200), warm_up_steps(40, 200)
-    (10, 40)
-    """
-    import math
-
-    return math.ceil(total * warmup) if warmup < 1 else int(warmup)
-
-
-def objective_lines(objective: Objective) -> list[Mapping[str, Any]]:
-    """The terms as the manifest keeps them."""
-    return [
-        {
-            "name": term.name,
-            "weight": term.weight,
-            "span": term.span,
-            "kind": term.kind,
-            "unit": term.unit,
-            "parameters": dict(term.params),
-        }
-        for term in objective.terms
-    ]
+    def finish_from(self, checkpoint: Path) -> None:
+        """Load the weights that a finished training leaves: those of the best checkpoint, or of the last."""
+        self.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        best = checkpoint.with_name(f"checkpoint-{self.state.best_global_step}")
+        chosen = best if self.args.load_best_model_at_end and best.exists() else checkpoint
+        self._load_from_checkpoint(str(chosen))

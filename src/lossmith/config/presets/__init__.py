@@ -1,0 +1,1 @@
+"""Presets and model files, read by Hydra from the package alone."""

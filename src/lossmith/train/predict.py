@@ -1,0 +1,96 @@
+"""The predict stage of a run: its model on the rows of a split."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from lossmith.config.schema import Config
+from lossmith.data.prepare import Prepared
+from lossmith.errors import DataError, InputError
+from lossmith.models.load import load_model, load_tokenizer
+from lossmith.models.precision import choose_precision
+from lossmith.runs import RunFolder, read_json
+from lossmith.tasks.predict import decode_rows, write_predictions
+from lossmith.tasks.rows import Rows, sample
+from lossmith.train.loop import FACTS_FILE, prepared_tokenizer
+from lossmith.train.run import prepare_in, stage, training_state
+
+logger = logging.getLogger("lossmith")
+
+
+def predict_split(
+    run: RunFolder,
+    config: Config,
+    *,
+    split: str,
+    allow_other_template: bool = False,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Path:
+    """Generate an answer for each record of a split; returns the predictions file.
+
+    Raises InputError for an unfinished training, a split without records, or a template that differs from the one
+    the model was trained with (unless `allow_other_template`).
+    """
+    if config.train is not None and training_state(run) != "done":
+        raise InputError(
+            f"{run.path} holds no trained model", got=training_state(run), fix=f"lossmith train {run.config} --resume"
+        )
+    prepared = prepare_in(run, config)
+    rows = _rows(prepared, config, split)
+    with stage(run, f"predict.{split}"):
+        device = config.train.device if config.train else "auto"
+        precision = choose_precision(device=device, dtype=config.model.dtype)
+        if config.train is None:
+            model_config, tokenizer = config.model, prepared_tokenizer(prepared)
+        else:
+            _check_template(run, prepared, allow=allow_other_template)
+            model_config = config.model.model_copy(update={"base": str(run.model), "add_tokens": []})
+            tokenizer = load_tokenizer(model_config)
+        loaded = load_model(model_config, tokenizer, precision=precision, seed=config.seed, training=False)
+        with precision.autocast():
+            outputs = decode_rows(
+                loaded.model,
+                tokenizer,
+                rows,
+                settings=config.generate.settings(),
+                end_ids=loaded.end_ids,
+                batch_size=config.generate.batch_size,
+                seed=config.seed,
+                progress=progress,
+            )
+            count, failed = write_predictions(rows, outputs, run.predictions(split))
+    told = f", {failed} of them failed and kept as rows with their reason" if failed else ""
+    logger.info("%d records of %s predicted%s", count, split, told)
+    return run.predictions(split)
+
+
+def _rows(prepared: Prepared, config: Config, split: str) -> Rows:
+    file = prepared.split_file(split)
+    if file is None:
+        there = [name for name in ("train", "validation", "test") if prepared.split_file(name)]
+        raise DataError(
+            f"there is no {split} split to predict",
+            got=split,
+            expected=", ".join(there),
+            fix=f"give data.files.{split} or data.split.{split}, or evaluate another split",
+        )
+    everything = Rows(file, columns=None)
+    limit = config.evaluate.limit if split == config.evaluate.split else None
+    keep = sample(len(everything), limit, seed=config.seed)
+    return everything if keep is None else Rows(file, columns=None, keep=keep)
+
+
+def _check_template(run: RunFolder, prepared: Prepared, *, allow: bool) -> None:
+    trained = read_json(run.model / FACTS_FILE)["template_hash"]
+    if trained != prepared.template_hash:
+        message = "the template differs from the one that the model was trained with"
+        if not allow:
+            raise InputError(
+                message,
+                got=prepared.template_hash,
+                expected=trained,
+                fix="restore the template, or say --allow-other-template",
+            )
+        logger.warning("%s: %s instead of %s", message, prepared.template_hash, trained)
