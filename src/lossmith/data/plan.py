@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -73,7 +73,7 @@ def make_plan(sources: Sequence[Source], data: DataConfig, scan: Scan, *, seed: 
     )
 
 
-def planned_records(plan: Plan, *, progress: Progress | None = None) -> Iterator[Planned]:
+def planned_records(plan: Plan, *, progress: Progress | None = None) -> Generator[Planned, None, None]:
     """Records that are written, read again from their sources, in order.
 
     Raises LossmithError where a source gives other records than at the first pass.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,8 @@ from lossmith.runs import write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+TRIED_RECORDS = 20
 
 Texts = Callable[[], Iterator[str]]
 TokenizerFor = Callable[[Texts], "PreTrainedTokenizerBase"]
@@ -124,6 +128,7 @@ def _build(
                 expected="records",
             )
         plan = make_plan(sources, data, scanned, seed=config.seed)
+        _try_template(plan, template)
         tokenizer = tokenizer_for(lambda: _training_texts(plan, template))
         tallies = write_splits(plan, template, tokenizer, building, rejections=rejections, progress=progress)
         rejections.check_share(data.max_rejected)
@@ -139,6 +144,21 @@ def _build(
     tokenizer.save_pretrained(str(building / "tokenizer"))
     write_json(building / "audit.json", summarise(tallies, plan, rejections, template.span_names))
     return {"template_hash": template.hash(tokenizer)}
+
+
+def _try_template(plan: Plan, template: Template) -> None:
+    """Raise the first record's error as the run's where none of the first records can be written."""
+    first: RecordError | None = None
+    with closing(planned_records(plan)) as planned:
+        for record, _ in islice(planned, TRIED_RECORDS):
+            try:
+                template.training_text(record)
+            except RecordError as error:
+                first = first or error
+            else:
+                return
+    if first is not None:
+        raise DataError(first.message, got=first.got, expected=first.expected, fix=first.fix) from first
 
 
 def _training_texts(plan: Plan, template: Template) -> Iterator[str]:

@@ -27,7 +27,7 @@ class Problem(NamedTuple):
     def of(cls, error: RecordError) -> Problem:
         """The problem that an error tells: its message up to the first colon is the reason."""
         reason, _, detail = error.message.partition(": ")
-        return cls(reason, detail)
+        return cls(reason, "; ".join(part for part in (detail, error.fix) if part))
 
 
 class Row(NamedTuple):

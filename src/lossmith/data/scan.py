@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -168,7 +169,8 @@ def _check_required(sources: Sequence[Source], data: DataConfig) -> None:
     required = _required_columns(data)
     for source in sources:
         check_format(source)
-        first = [row.values for row in islice(read_rows(source, data), LOOKED_AT) if row.values is not None]
+        with closing(read_rows(source, data)) as rows:
+            first = [row.values for row in islice(rows, LOOKED_AT) if row.values is not None]
         for key, column in required:
             if first and all(_absent(values, column, data) for values in first):
                 names = dict.fromkeys(name for values in first for name in column_names(values))

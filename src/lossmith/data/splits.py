@@ -99,10 +99,11 @@ def assign(clusters: np.ndarray, given: np.ndarray, *, split: SplitConfig, seed:
     order = _mix(clusters, seed, "split")
     targets = {s: _target(int(pool.sum()), f) for s, f in fractions.items()}
     result[pool] = TRAIN
-    for name in (TEST, VALIDATION):
-        if targets.get(name):
-            chosen = _whole_clusters(number, order, pool & (result == TRAIN), targets[name])
-            result[chosen] = name
+    wanted = [name for name in (TEST, VALIDATION) if targets.get(name)]
+    for name in wanted:
+        spare = len(wanted) - wanted.index(name)
+        chosen = _whole_clusters(number, order, pool & (result == TRAIN), targets[name], spare=spare)
+        result[chosen] = name
     return result
 
 
@@ -147,27 +148,30 @@ def _follow_cluster(given: np.ndarray, number: np.ndarray) -> np.ndarray:
     return np.where(named, given, high[number])
 
 
-def _whole_clusters(number: np.ndarray, order: np.ndarray, pool: np.ndarray, target: int) -> np.ndarray:
-    """A mask of records whose clusters add up to `target` or come nearest to it; the pool never empties."""
+def _whole_clusters(number: np.ndarray, order: np.ndarray, pool: np.ndarray, target: int, *, spare: int) -> np.ndarray:
+    """A mask of records whose clusters add up to `target` or come nearest to it.
+
+    `spare` clusters are left for the splits after this one, where the pool has as many.
+    """
     members = np.flatnonzero(pool)
     kinds, first, sizes = np.unique(number[members], return_index=True, return_counts=True)
     by_hash = order[members[first]].argsort(kind="stable")
     kinds, sizes = kinds[by_hash], sizes[by_hash]
+    may_take = max(len(kinds) - spare, min(1, len(kinds) - 1))
     taken = np.zeros(len(kinds), dtype=bool)
-    left = target
+    left, count = target, 0
     for index, size in enumerate(sizes):
+        if left == 0 or count == may_take:
+            break
         if size <= left:
             taken[index] = True
             left -= int(size)
-            if left == 0:
-                break
-    rest = np.flatnonzero(~taken)
-    if left and len(rest):
+            count += 1
+    if left and count < may_take:
+        rest = np.flatnonzero(~taken)
         smallest = rest[sizes[rest].argmin()]
-        if int(sizes[smallest]) - left < left or left == target:
+        if int(sizes[smallest]) - left < left or count == 0:
             taken[smallest] = True
-    if taken.all():
-        taken[sizes.argmax()] = False
     return pool & np.isin(number, kinds[taken])
 
 

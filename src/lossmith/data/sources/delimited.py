@@ -34,27 +34,25 @@ def read_tsv(stream: BinaryIO) -> Iterator[Row]:
 
 
 def _read(stream: BinaryIO, delimiter: str) -> Iterator[Row]:
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
     csv.field_size_limit(MAX_CELL_CHARACTERS)
-    reader = csv.reader(_bounded_lines(text), delimiter=delimiter, strict=True)
-    header: list[str] | None = None
-    while True:
-        first_line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            if "unexpected end of data" in str(error):
-                raise _open_quote(first_line) from None
-            yield Row(first_line, None, Problem("bad row", str(error)))
-            continue
-        if not cells:
-            continue
-        if header is None:
-            header = _column_names(cells)
-            continue
-        yield _row(first_line, cells, header)
+    with io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+        reader = csv.reader(_bounded_lines(text), delimiter=delimiter, strict=True)
+        header: list[str] | None = None
+        while True:
+            first_line = reader.line_num + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                if "unexpected end of data" in str(error):
+                    raise _open_quote(first_line) from None
+                yield Row(first_line, None, Problem("bad row", str(error)))
+                continue
+            if cells and header is None:
+                header = _column_names(cells)
+            elif cells and header is not None:
+                yield _row(first_line, cells, header)
 
 
 def _row(line: int, cells: list[str], header: list[str]) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -36,7 +36,7 @@ TEXTS: Mapping[str, StreamReader] = {
 }
 
 
-def read_rows(source: Source, data: DataConfig) -> Iterator[Row]:
+def read_rows(source: Source, data: DataConfig) -> Generator[Row, None, None]:
     """The rows of a source, one at a time.
 
     Raises DataError for a suffix that no reader is known for, and for damage after which no record can be told

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from lossmith.data.records import Row
-from lossmith.data.sources.jsonl import _constant, object_problem, read_jsonl
+from lossmith.data.sources.jsonl import object_problem, read_constant, read_jsonl
 from lossmith.data.sources.lines import BOM, MAX_BYTES
 from lossmith.errors import DataError
 
@@ -108,7 +108,7 @@ class _Buffer:
 
 
 def _elements(buffer: _Buffer) -> Iterator[Row]:
-    decoder = json.JSONDecoder(parse_constant=_constant)
+    decoder = json.JSONDecoder(parse_constant=read_constant)
     if (mark := buffer.next_mark()) != "[":
         if not mark:
             return

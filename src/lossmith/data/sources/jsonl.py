@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
 from lossmith.data.records import Problem, Row
 from lossmith.data.sources.lines import MAX_BYTES, Line, decode, read_lines
+
+LONE_SURROGATE = Problem("lone surrogate", "half of a \\ud800-\\udfff pair, which UTF-8 cannot hold")
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -50,7 +52,7 @@ def parse_json(text: str) -> Any:
     >>> parse_json('{"a": NaN}')
     {'a': None}
     """
-    return json.loads(text, parse_constant=_constant)
+    return json.loads(text, parse_constant=read_constant)
 
 
 def object_problem(value: Any, text: str) -> Problem | None:
@@ -61,14 +63,11 @@ def object_problem(value: Any, text: str) -> Problem | None:
         try:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
         except UnicodeEncodeError:
-            return Problem("lone surrogate", "half of a \\ud800-\\udfff pair, which UTF-8 cannot hold")
+            return LONE_SURROGATE
     return None
 
 
-def _constant(name: str) -> None:
+def read_constant(name: str) -> None:
+    """NaN as null; raises ValueError for Infinity."""
     if name != "NaN":
-        _refuse(name)
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+        raise ValueError(f"{name} is not JSON")

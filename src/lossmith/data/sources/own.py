@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lossmith.data.records import Problem, Row
+from lossmith.data.sources.jsonl import LONE_SURROGATE
 from lossmith.errors import DataError, LossmithError
 from lossmith.names import load_attribute
 
@@ -23,10 +25,7 @@ def read_own(function: str, paths: Sequence[Path], options: Mapping[str, Any]) -
     try:
         for values in call([str(path) for path in paths], **options):
             number += 1
-            if isinstance(values, Mapping):
-                yield Row(number, dict(values))
-            else:
-                yield Row(number, None, Problem("not a dict", f"the source yielded a {type(values).__name__}"))
+            yield _row(number, values)
     except LossmithError:
         raise
     except Exception as error:
@@ -35,6 +34,16 @@ def read_own(function: str, paths: Sequence[Path], options: Mapping[str, Any]) -
             got=function,
             expected="function(files, **options), which yields one dict a record",
         ) from error
+
+
+def _row(number: int, values: Any) -> Row:
+    if not isinstance(values, Mapping):
+        return Row(number, None, Problem("not a dict", f"the source yielded a {type(values).__name__}"))
+    try:
+        json.dumps(values, ensure_ascii=False, default=str).encode("utf-8")
+    except UnicodeEncodeError:
+        return Row(number, None, LONE_SURROGATE)
+    return Row(number, dict(values))
 
 
 def source_code(function: str) -> bytes:
