@@ -62,7 +62,7 @@ class _Tiled(torch.autograd.Function):
         engine = Engine(rows, head, call.plan, coefficients=relative, embeddings=call.embeddings)
         engine.run(gradients)
         notes.update(engine.notes)
-        ctx.gradients, ctx.unit = gradients, unit
+        ctx.gradients, ctx.unit, ctx.weight_given = gradients, unit, False
         ctx.dtypes = (hidden.dtype, weight.dtype, None if bias is None else bias.dtype)
         ctx.mark_non_differentiable(engine.sums)
         return (call.coefficients * engine.sums).sum(), engine.sums
@@ -76,19 +76,22 @@ class _Tiled(torch.autograd.Function):
                 expected="one backward without create_graph",
                 fix="use Objective.dense, which keeps the whole graph",
             )
-        gradients: Gradients | None = ctx.gradients
-        if gradients is None:
-            raise LossmithError(
-                "the gradient of this value was already taken",
-                got="a second backward through the same value",
-                expected="one backward for each call",
-                fix="call the objective again",
-            )
-        ctx.gradients = None
+        gradients: Gradients = ctx.gradients
         factor = by_total * ctx.unit
-        scaled = (
+        hidden, weight, bias = gradients.hidden, gradients.weight, gradients.bias
+        if weight is not None:
+            if ctx.weight_given:
+                raise LossmithError(
+                    "the gradient of the head was already given away",
+                    got="a second backward through the same value, with a trained head",
+                    expected="one backward for each call",
+                    fix="call the objective again",
+                )
+            # In place: a copy would cost the memory of the head once more.
+            weight, ctx.weight_given = weight.mul_(factor).to(ctx.dtypes[1]), True
+        if hidden is not None:
             # In the wider dtype: multiplied in 16 bits the factor itself would be rounded.
-            None if gradient is None else gradient.to(factor.dtype).mul_(factor).to(dtype)
-            for gradient, dtype in zip((gradients.hidden, gradients.weight, gradients.bias), ctx.dtypes, strict=True)
-        )
-        return (*scaled, None, None)
+            hidden = (hidden.to(factor.dtype) * factor).to(ctx.dtypes[0])
+        if bias is not None:
+            bias = (bias * factor).to(ctx.dtypes[2])
+        return hidden, weight, bias, None, None

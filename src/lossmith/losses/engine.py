@@ -213,6 +213,8 @@ class Engine:
         """Add the likeliest words of a term's rows and their log-probabilities."""
         reading = self.plan.readings[number]
         low, high = bounds(reading.rows, at)
+        if low == high:
+            return
         row = reading.rows[low:high] - at.start
         words = likeliest(tile, reading.term.top_k or self.space.vocab)[row]
         log_probs = tile.log_probs_at(norm, row[:, None].expand_as(words), words)

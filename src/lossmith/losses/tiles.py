@@ -104,7 +104,7 @@ class Tile:
         z = self.raw[:, block].to(self._of.statistics)
         return self._finish(z, None if self._of.bias is None else self._of.bias[block])
 
-    def logits_at(self, row: Tensor, word: Tensor) -> Float[Tensor, " asked"]:
+    def logits_at(self, row: Tensor, word: Tensor) -> Float[Tensor, "*asked"]:
         """Final logits of single entries."""
         z = self.raw[row, word].to(self._of.statistics)
         return self._finish(z, None if self._of.bias is None else self._of.bias[word])
@@ -122,7 +122,7 @@ class Tile:
             gradient = gradient * (1.0 - (z / self._of.softcap).square())
         return gradient if self._of.scale == 1.0 else gradient * self._of.scale
 
-    def log_probs_at(self, norm: Normalized, row: Tensor, word: Tensor) -> Float[Tensor, " asked"]:
+    def log_probs_at(self, norm: Normalized, row: Tensor, word: Tensor) -> Float[Tensor, "*asked"]:
         """Log-probabilities of single entries."""
         return (self.logits_at(row, word) - norm.peak[row]) - norm.log_sum[row]
 

@@ -1,0 +1,23 @@
+"""A small language-model head with everything an objective may ask for; shapes are checked while these tests run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+from jaxtyping import install_import_hook
+
+if "lossmith.losses" not in sys.modules:
+    with install_import_hook("lossmith.losses", "beartype.beartype"):
+        import lossmith.losses  # noqa: F401
+
+from lossmith.losses import tiles
+
+
+@pytest.fixture
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Tiles of a few rows and blocks of a few words, so that small inputs cross every seam."""
+    monkeypatch.setattr(tiles, "TILE_ROWS", 5)
+    monkeypatch.setattr(tiles, "BLOCK_NUMBERS", {"cpu": 35})
+    return
