@@ -1,0 +1,1 @@
+"""Batched decoding: token ids in, token ids out."""

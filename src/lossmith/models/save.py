@@ -1,0 +1,111 @@
+"""A trained model written so that plain transformers and peft load it, as a whole or not at all."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lossmith.models.hidden import unwrap
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase
+
+
+def save_model(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    *,
+    end_ids: Sequence[int],
+    write_more: Callable[[Path], None] | None = None,
+) -> None:
+    """Write `model` (whole, or its adapter) and its tokenizer to `folder`, replacing what was there.
+
+    An adapter whose base was built here with random weights is merged first: its base lies nowhere to be loaded from.
+    Embeddings resized for added tokens are not copied into an adapter: their trained rows are in it, and
+    AutoPeftModelForCausalLM makes room for them by the tokenizer saved beside. `write_more` may add files before the
+    folder gets its name.
+    """
+    from transformers import GenerationConfig
+
+    # Sampling defaults of the base are not taken over: they belong to whoever generates.
+    generation = GenerationConfig(
+        eos_token_id=list(end_ids), pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id
+    )
+    saved: Any = without_wrapper(model)
+    with _staged(folder) as staging:
+        if not hasattr(saved, "peft_config"):
+            _write_whole(saved, staging, generation)
+        elif base_name(saved) is None:
+            _write_whole(_merged_copy(saved), staging, generation)
+        else:
+            _write_adapter(saved, staging)
+            generation.save_pretrained(staging)
+        tokenizer.save_pretrained(staging)
+        if write_more is not None:
+            write_more(staging)
+
+
+def without_wrapper(model: nn.Module) -> nn.Module:
+    """The model inside DDP and torch.compile, its adapter still on it."""
+    while hasattr(model, "_orig_mod") or type(model).__name__ == "DistributedDataParallel":
+        model = model._orig_mod if hasattr(model, "_orig_mod") else model.module  # type: ignore[assignment]
+    return model
+
+
+def base_name(model: Any) -> str | None:
+    """The name an adapter will be loaded on, absolute where it is a folder; None for a base built from nothing."""
+    name = model.peft_config["default"].base_model_name_or_path or getattr(unwrap(model), "name_or_path", "")
+    if not name:
+        return None
+    return str(Path(name).absolute()) if Path(name).is_dir() else str(name)
+
+
+def _write_whole(model: Any, staging: Path, generation: Any) -> None:
+    kept, model.generation_config = model.generation_config, generation
+    try:
+        model.save_pretrained(staging)
+    finally:
+        model.generation_config = kept
+
+
+def _merged_copy(model: Any) -> Any:
+    merged = copy.deepcopy(model).merge_and_unload()
+    if getattr(merged.config, "tie_word_embeddings", False):
+        merged.tie_weights()
+    return merged
+
+
+def _write_adapter(model: Any, staging: Path) -> None:
+    settings = model.peft_config["default"]
+    kept = settings.base_model_name_or_path
+    settings.base_model_name_or_path = base_name(model)
+    try:
+        model.save_pretrained(staging, save_embedding_layers=False)
+    finally:
+        settings.base_model_name_or_path = kept
+    # peft writes a card with placeholders; the card is the release's to write.
+    (staging / "README.md").unlink(missing_ok=True)
+
+
+@contextmanager
+def _staged(folder: Path) -> Iterator[Path]:
+    """A sibling folder to write into, renamed to `folder` at the end and removed on failure."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    staging.chmod(0o755)
+    old = staging.with_name(f"{staging.name}.old")
+    try:
+        yield staging
+        if folder.exists():
+            folder.rename(old)
+        staging.rename(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

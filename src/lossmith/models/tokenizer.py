@@ -1,0 +1,78 @@
+"""A byte-level BPE tokenizer trained on the run's own text: any text comes back as it was, nothing is downloaded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from lossmith.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+PAD, END, START = "<|pad|>", "<|im_end|>", "<|im_start|>"
+_SPECIAL = re.compile(r"<\|[A-Za-z_]+\|>")
+_BYTES = 256
+
+
+def train_tokenizer(texts: Iterable[str], *, vocab_size: int, chat_template: str | None) -> PreTrainedTokenizerFast:
+    """A tokenizer of at most `vocab_size` tokens: 256 bytes, special tokens, and merges learned from `texts`.
+
+    Pad, end of turn (also EOS) and start of turn are tokens of their own, as is every other `<|name|>` that the chat
+    template writes. Digits stand alone, so that numbers are written digit by digit. The same texts in the same order
+    give the same tokenizer. Raises ConfigError for a vocabulary too small for the bytes, DataError for no text.
+
+    >>> tokenizer = train_tokenizer(["flour and butter", "flour"] * 9, vocab_size=300, chat_template=None)
+    >>> tokenizer.decode(tokenizer("butter, 250 g ½ crème")["input_ids"])
+    'butter, 250 g ½ crème'
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    found = [token for token in _SPECIAL.findall(chat_template or "") if token not in (PAD, END, START)]
+    special = [PAD, END, START, *dict.fromkeys(found)]
+    if vocab_size < _BYTES + len(special):
+        raise ConfigError(
+            "the vocabulary of a scratch base is too small for a byte-level tokenizer",
+            got=f"model.vocab_size={vocab_size}",
+            expected=f"at least {_BYTES + len(special)}: {_BYTES} bytes and {len(special)} special tokens",
+        )
+    seen = 0
+
+    def counted() -> Iterable[str]:
+        nonlocal seen
+        for text in texts:
+            seen += len(text)
+            # A special token inside the text must not become merges of its letters.
+            yield _SPECIAL.sub(" ", text)
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    # Offsets keep the blank before a word, so that every character belongs to a token.
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=special,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(counted(), trainer)
+    if not seen:
+        raise DataError(
+            "there is no text to train the tokenizer of the scratch base on",
+            got="an empty training split",
+            expected="training records with text",
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=END,
+        additional_special_tokens=[token for token in special if token not in (PAD, END)],
+        chat_template=chat_template,
+        clean_up_tokenization_spaces=False,
+        padding_side="right",
+    )
