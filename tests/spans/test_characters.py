@@ -35,8 +35,8 @@ def test_names_that_no_term_could_write_are_refused(name: str) -> None:
 
 
 def test_nested_occurrences_of_one_name_come_outer_first() -> None:
-    assert number_items([("a", 2, 4), ("a", 0, 9), ("a", 5, 7)]) == (
+    assert number_items([("a", 0, 4), ("a", 0, 9), ("a", 5, 7)]) == (
         CharSpan("a", 0, 9, 0),
-        CharSpan("a", 2, 4, 1),
+        CharSpan("a", 0, 4, 1),
         CharSpan("a", 5, 7, 2),
     )

@@ -66,6 +66,20 @@ def test_a_template_that_trims_or_folds_blanks_does_not_move_a_mark(body: str, b
     assert mark.start == len(" ".join([*(before + "x").split(), ""]))
 
 
+@given(
+    st.lists(st.text("xyz", min_size=1, max_size=3), min_size=1, max_size=8),
+    st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=3),
+)
+def test_marks_hold_where_a_template_wraps_lines_elsewhere(words: list[str], cuts: list[tuple[int, int]]) -> None:
+    ranges = [(min(a, len(words) - 1), min(max(a, b), len(words) - 1)) for a, b in cuts]
+    truth, wrapped = " ".join(words), "\n  ".join(words)
+    edges = [(len(" ".join([*words[:a], ""])), len(" ".join(words[: b + 1]))) for a, b in ranges]
+    far = [(len("\n  ".join([*words[:a], ""])), len("\n  ".join(words[: b + 1]))) for a, b in ranges]
+    markers = Markers([truth])
+    marked = markers.wrap_intervals(wrapped, [("a", a, b) for a, b in far])
+    assert sorted((m.start, m.end) for m in markers.read(marked, truth, where="the test")) == sorted(edges)
+
+
 def test_text_that_uses_a_block_moves_the_marks_to_another() -> None:
     first = Markers(["plain"]).wrap("a", "x")[0]
     assert Markers([f"holds {first}"]).wrap("a", "x")[0] != first

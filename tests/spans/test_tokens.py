@@ -29,23 +29,26 @@ def test_straddles_are_tokens_with_foreign_text_and_counted_once() -> None:
     offsets = token_offsets([(0, 4), (4, 7)])
     spans = [CharSpan("a", 0, 2, 0), CharSpan("a", 1, 2, 1), CharSpan("b", 5, 7, 0)]
     assert token_spans(spans, offsets, text)[1] == 1  # the blank before cd is no foreign text
+    assert token_spans([CharSpan("a", 0, 2, 0)], token_offsets([(0, 3), (3, 5)]), "ab cd")[1] == 0
 
 
 @given(
-    st.lists(st.integers(1, 4), min_size=1, max_size=12),
+    st.lists(st.tuples(st.integers(1, 4), st.booleans()), min_size=1, max_size=12),
     st.integers(0, 40),
     st.integers(1, 10),
-    st.tuples(st.integers(0, 12), st.integers(0, 12)),
+    st.tuples(st.integers(0, 24), st.integers(0, 24)),
 )
-def test_spans_are_the_tokens_that_overlap_and_survive_cutting(
-    lengths: list[int], start: int, width: int, kept: tuple[int, int]
+def test_spans_run_from_the_first_to_the_last_token_that_overlaps_and_survive_cutting(
+    tokens: list[tuple[int, bool]], start: int, width: int, kept: tuple[int, int]
 ) -> None:
-    ends = [sum(lengths[: index + 1]) for index in range(len(lengths))]
-    pairs = list(zip([0, *ends], ends, strict=False))
-    spans = [CharSpan("a", start, start + width, 0)]
+    pairs, at = [], 0
+    for length, textless in tokens:
+        pairs += [(0, 0)] * textless + [(at, at + length)]
+        at += length
     overlapping = [index for index, (a, b) in enumerate(pairs) if a < start + width and b > start]
-    found, _ = token_spans(spans, token_offsets(pairs), "x" * ends[-1])
-    assert [i for span in found for i in range(span.start, span.end)] == overlapping
+    covered = list(range(overlapping[0], overlapping[-1] + 1)) if overlapping else []
+    found, _ = token_spans([CharSpan("a", start, start + width, 0)], token_offsets(pairs), "x" * at)
+    assert [i for span in found for i in range(span.start, span.end)] == covered
     low, high = min(kept), max(kept)
     cut = cut_spans(found, (low, high), -low)
-    assert [i + low for span in cut for i in range(span.start, span.end)] == [i for i in overlapping if low <= i < high]
+    assert [i + low for span in cut for i in range(span.start, span.end)] == [i for i in covered if low <= i < high]

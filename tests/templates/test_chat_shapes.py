@@ -70,7 +70,8 @@ def test_the_answer_is_supervised_from_the_prompt_through_the_end_token(shape: s
 @pytest.mark.parametrize("turns", ["all", "last"])
 def test_prediction_sees_the_ids_of_training(shape: str, turns: str) -> None:
     tokenizer = for_shape(shape)
-    messages = say((USER, "Salt?"), (ASSISTANT, "Yes."), (USER, "How much?"), (ASSISTANT, "\n2 g"))
+    tokenizer.add_tokens(["\n\n", "] "])  # a header and an answer would meet in these
+    messages = say((USER, "Salt?"), (ASSISTANT, "\nYes."), (USER, "How much?"), (ASSISTANT, "\n2 g"))
     template = of_messages(turns)
     rendered, encoded = encoded_of(template, BareRecord(messages=messages), tokenizer)
     asked = template.render_prompt(BareRecord(messages=messages), tokenizer)
@@ -93,7 +94,7 @@ def test_every_assistant_turn_is_an_answer(shape: str) -> None:
 
 
 def test_tokenisation_starts_anew_at_every_answer() -> None:
-    # "[/INST]" and " Yes" must not meet in one token: generation begins between them.
+    # The blank before an answer is learned with it, for generation begins before that blank.
     tokenizer = for_shape("mistral")
     messages = say((USER, "a"), (ASSISTANT, "flour"), (USER, "b"), (ASSISTANT, "butter"))
     rendered, encoded = encoded_of(of_messages(), BareRecord(messages=messages), tokenizer)
@@ -101,6 +102,8 @@ def test_tokenisation_starts_anew_at_every_answer() -> None:
     assert len(starts) == 2
     for (start, _), (token, _) in zip(rendered.supervised, encoded.supervised, strict=True):
         assert tokenizer.decode(encoded.input_ids[:token]) == rendered.text[:start]
+    written = [tokenizer.decode(encoded.input_ids[a:b]) for a, b in encoded.supervised]
+    assert written == [" flour</s>", " butter</s>"]
 
 
 def test_earlier_answers_of_a_thinking_template_begin_with_their_own_text() -> None:
@@ -126,6 +129,24 @@ def test_thoughts_inside_content_that_the_template_drops_are_an_error() -> None:
         of_messages().render(
             BareRecord(messages=say((USER, "a"), (ASSISTANT, "<think>warm</think>pepper"))), for_shape("thinking")
         )
+
+
+def test_a_template_that_drops_a_marked_message_names_the_span() -> None:
+    tokenizer = byte_level()
+    tokenizer.chat_template = shapes.CHATML.replace("in messages %", "in messages if m.role != 'system' %")
+    form = [{"role": SYSTEM, "content": '{% span "rule" %}Be short.{% endspan %}'}, *CHAT]
+    with pytest.raises(DataError, match="drops text that span 'rule' marks"):
+        of_template(form).render(FIELDS, tokenizer)
+
+
+def test_an_end_token_that_is_not_special_ends_a_turn_where_no_special_one_follows() -> None:
+    tokenizer = byte_level(eos_token="</s>")
+    tokenizer.chat_template = shapes.CHATML.replace("<|im_end|>", "<turn_ends>")
+    tokenizer.add_tokens(["<turn_ends>", "soup"])
+    rendered, encoded = encoded_of(of_template(CHAT), FIELDS, tokenizer)
+    assert rendered.continuation.endswith("black pepper  \n<turn_ends>")
+    assert encoded.input_ids[-1] == tokenizer.convert_tokens_to_ids("<turn_ends>")
+    assert set(of_template(CHAT).stop_ids(tokenizer)) == {encoded.input_ids[-1], tokenizer.eos_token_id}
 
 
 def test_a_prompt_that_already_holds_the_answer_is_an_error() -> None:

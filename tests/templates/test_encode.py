@@ -179,6 +179,14 @@ def test_tokenizers_that_put_a_blank_first_put_none_before_the_answer(scheme: st
     assert prompt_ids(asked, tokenizer) == encoded.input_ids[: encoded.prompt_length]
 
 
+def test_a_token_that_would_join_what_stands_before_is_not_taken() -> None:
+    tokenizer = sentence_piece("always")
+    tokenizer.add_tokens(["\nbut"])
+    rendered = template({"prompt": "Take", "answer": "butter"}).render({}, tokenizer)
+    encoded = whole(rendered, tokenizer)
+    assert tokenizer.decode(encoded.input_ids[1:-1]).strip() == "Takebutter"
+
+
 def test_a_tokenizer_that_loses_text_still_covers_every_character_that_has_a_token() -> None:
     tokenizer = lossy()
     form = {"prompt": "Take ", "answer": 'the {% span "a" %}  Crème   FLOUR, {{ x }}  {% endspan %} now'}
@@ -372,7 +380,15 @@ def test_description_shows_roles_spans_bytes_and_what_was_cut() -> None:
     assert "".join(t.bytes for t in parts).replace(" ", "") == "𓀀".encode().hex()
     assert [t.text for t in parts] == ["𓀀"] + [""] * (len(parts) - 1)
     assert all(("ingredients", 0) in t.spans for t in parts)
-    cut = describe(rendered, tokenizer, max_length=5, predicting=True)
-    assert rendered.text.endswith("".join(t.text for t in cut.tokens))
+
+
+@pytest.mark.parametrize("shape", ["chatml", "llama"])
+def test_description_of_a_cut_record_shows_what_is_left(shape: str) -> None:
+    tokenizer = for_shape(shape)
+    record = {"title": "soup", "ingredients": ["egg"], "directions": ["Boil."]}
+    rendered = template(CHAT_FORM).render(record, tokenizer)
+    cut = describe(rendered, tokenizer, max_length=6, predicting=True)
     assert [t.id for t in cut.tokens] == cut.encoded.input_ids
+    assert "".join(t.text for t in cut.tokens) == tokenizer.decode(cut.encoded.input_ids)
+    assert len("".join(t.text for t in cut.tokens)) < len(rendered.text)
     assert {t.role for t in cut.tokens} == {"prompt", "answer"}

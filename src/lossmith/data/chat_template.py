@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -130,10 +131,10 @@ class Chat:
     arguments: Mapping[str, Any]
     refusal: type[DataError] = DataError
 
-    @property
-    def end(self) -> re.Pattern[str]:
-        """Finds what may end a turn."""
-        return tokenizer_facts(self.tokenizer).end
+    def find_end(self, text: str, start: int, end: int = sys.maxsize) -> re.Match[str] | None:
+        """The first end token after `start`: a special token, or another added one where no special one follows."""
+        facts = tokenizer_facts(self.tokenizer)
+        return facts.special.search(text, start, end) or facts.added.search(text, start, end)
 
     def write(self, messages: Sequence[Message], *, for_generation: bool = False) -> str:
         """The text of the conversation, with the header of the next answer when it is for generation.
@@ -165,7 +166,7 @@ def end_of_turn(chat: Chat) -> str:
     text = chat.write(turn)
     prompt = chat.write(turn[:1], for_generation=True)
     start = len(prompt) if text.startswith(prompt) else text.rfind("b")
-    found = chat.end.search(text, start)
+    found = chat.find_end(text, start)
     if found is None:
         raise no_end_token(text, start)
     return found.group()

@@ -42,7 +42,7 @@ def render_conversation(conversation: Conversation, chat: Chat) -> Rendered:
             expected=f"a prompt that ends before {text[target.start : target.start + _SHOWN]!r}",
             fix="set data.template_kwargs (enable_thinking: false), or give thoughts as reasoning_content",
         )
-    closed = chat.end.search(text, target.end)
+    closed = chat.find_end(text, target.end)
     if closed is None:
         raise no_end_token(text, target.end)
     supervised = [(len(prompt), closed.end())]
@@ -128,7 +128,7 @@ def _earlier_turns(
 def _closing(chat: Chat, text: str, between: tuple[int, int], *, ends: set[str | None]) -> int:
     """Where the end token of an earlier answer ends; it stands between that answer and the next."""
     start, limit = between
-    found = chat.end.search(text, start, limit)
+    found = chat.find_end(text, start, limit)
     if found is None or found.group() not in ends:
         raise DataError(
             "an earlier answer of the conversation is not closed by the end token of the last one",

@@ -21,14 +21,14 @@ class TokenizerFacts:
     """Found by trying, once for each tokenizer.
 
     `first_ids` stand before a text when the tokenizer adds its own special tokens (BOS). `special` finds special
-    tokens in a text; `end` finds what may end a turn: special tokens, or other added tokens where it has none.
+    tokens in a text, `added` the other tokens that were added to the vocabulary.
     `leads` are texts that can stand before a piece so that the piece is tokenised as the middle of a text; "" where
     the tokenizer puts no blank of its own before a text.
     """
 
     first_ids: tuple[int, ...]
     special: re.Pattern[str]
-    end: re.Pattern[str]
+    added: re.Pattern[str]
     leads: tuple[str, ...]
 
 
@@ -74,7 +74,7 @@ def _find_facts(tokenizer: PreTrainedTokenizerBase) -> TokenizerFacts:
     return TokenizerFacts(
         first_ids=_first_ids(tokenizer),
         special=_any_of(special),
-        end=_any_of(special or others),
+        added=_any_of(others),
         leads=_leads(tokenizer),
     )
 

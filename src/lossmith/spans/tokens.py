@@ -29,11 +29,14 @@ def token_offsets(pairs: Sequence[tuple[int, int]]) -> Offsets:
     A token without text, such as one that a tokenizer adds, is put where its neighbour ends: it covers nothing.
 
     >>> token_offsets([(0, 3), (0, 0), (3, 5)]).tolist()
-    [[0, 3], [0, 3], [3, 5]]
+    [[0, 3], [3, 3], [3, 5]]
     """
     if not pairs:
         return np.zeros((0, 2), dtype=np.int64)
-    return np.maximum.accumulate(np.asarray(pairs, dtype=np.int64), axis=0)
+    given = np.asarray(pairs, dtype=np.int64)
+    ends = np.maximum.accumulate(given[:, 1])
+    starts = np.where(given[:, 0] == given[:, 1], ends, given[:, 0])
+    return np.stack([np.maximum.accumulate(starts), ends], axis=1)
 
 
 def token_spans(spans: Sequence[CharSpan], offsets: Offsets, text: str) -> tuple[list[TokenSpan], int]:
