@@ -1,0 +1,175 @@
+"""Line charts of training: thinned without losing a spike, drawn as stretching SVG, with their numbers beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from lossmith.report.axes import Axis, round_axis, steps_axis
+from lossmith.report.figures import number
+from lossmith.report.palette import series
+
+_WIDTH, _HEIGHT = 1000, 400  # of the drawing's own coordinates; the page stretches them
+POINTS = 400
+# Lines differ in dashes as well as colour.
+_DASHES = ("", "7 3", "2 3", "9 3 2 3", "12 4", "4 4")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A named line: (step, value) in order of steps; None breaks it. `style` numbers its colour and dashes.
+
+    `sparse` lines (evaluations) are drawn with a dot at each point.
+    """
+
+    label: str
+    points: Sequence[tuple[float, float | None]]
+    style: int
+    sparse: bool = False
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawn chart and what its page needs around it."""
+
+    title: str
+    unit: str
+    drawing: Markup
+    x_ticks: tuple[tuple[str, float], ...]
+    y_ticks: tuple[tuple[str, float], ...]
+    keys: tuple[tuple[str, Markup], ...]
+    summary: tuple[tuple[str, ...], ...]  # a row a line: label, first, lowest, highest, last
+    data: dict[str, Any]  # what the hover reads
+    note: str
+
+
+def chart(title: str, lines: Sequence[Line], *, unit: str = "", floor: float = float("-inf")) -> Chart | None:
+    """Draw lines over one axis of steps; None where no line has a finite value."""
+    lines = [line for line in lines if any(value is not None for _, value in line.points)]
+    if not lines:
+        return None
+    thinned = [Line(line.label, thin(line.points), line.style, line.sparse) for line in lines]
+    values = [value for line in thinned for _, value in line.points if value is not None]
+    x_axis = steps_axis([step for line in thinned for step, _ in line.points])
+    y_axis = round_axis(values, floor=floor)
+    most, kept = (max(len(line.points) for line in group) for group in (lines, thinned))
+    note = f"{kept:,} of {most:,} points drawn; the highest and lowest of each stretch are kept" if kept < most else ""
+    return Chart(
+        title=title,
+        unit=unit,
+        drawing=_drawing(title, thinned, x_axis, y_axis),
+        x_ticks=_places(x_axis),
+        y_ticks=_places(y_axis),
+        keys=tuple((line.label, _key(line)) for line in thinned),
+        summary=tuple(_summary(line) for line in lines),
+        data=_data(thinned, x_axis, y_axis),
+        note=note,
+    )
+
+
+def thin(points: Sequence[tuple[float, float | None]], most: int = POINTS) -> list[tuple[float, float | None]]:
+    """At most `most` points: of each stretch the first, lowest and highest, and of all the last; in order.
+
+    >>> points = [(step, 0.0) for step in range(1000)]
+    >>> points[501] = (501, 9.0)
+    >>> thinned = thin(points, 40)
+    >>> len(thinned) <= 40, (501, 9.0) in thinned, thinned[-1]
+    (True, True, (999, 0.0))
+    """
+    if len(points) <= most:
+        return list(points)
+    stretches = max(1, (most - 1) // 3)
+    kept: list[tuple[float, float | None]] = []
+    for index in range(stretches):
+        start, end = index * len(points) // stretches, (index + 1) * len(points) // stretches
+        there = [place for place in range(start, end) if points[place][1] is not None]
+        chosen = {start}
+        if there:
+            chosen |= {min(there, key=lambda p: points[p][1] or 0.0), max(there, key=lambda p: points[p][1] or 0.0)}
+        kept.extend(points[place] for place in sorted(chosen))
+    return kept if kept[-1] == points[-1] else [*kept, points[-1]]
+
+
+def _drawing(title: str, lines: Sequence[Line], x_axis: Axis, y_axis: Axis) -> Markup:
+    grid = [Markup('<path class="grid" d="M0 {y}H{w}"/>').format(y=_y(y_axis, tick), w=_WIDTH) for tick in y_axis.ticks]
+    drawn = [_line(line, x_axis, y_axis) for line in lines]
+    return Markup('<svg role="img" aria-label="{}" viewBox="0 0 {} {}" preserveAspectRatio="none">{}</svg>').format(
+        _spoken(title, lines), _WIDTH, _HEIGHT, Markup("").join([*grid, *drawn])
+    )
+
+
+def _line(line: Line, x_axis: Axis, y_axis: Axis) -> Markup:
+    places = [
+        None if value is None else (round(_WIDTH * x_axis.at(step), 1), _y(y_axis, value))
+        for step, value in line.points
+    ]
+    path, drawing = [], False
+    for place in places:
+        if place is not None:
+            path.append(f"{'L' if drawing else 'M'}{place[0]:g} {place[1]:g}")
+        drawing = place is not None
+    colour = series(line.style)
+    dashes = "" if line.sparse else _DASHES[line.style % len(_DASHES)]
+    strokes = Markup('<path class="line" d="{}" style="stroke:{};stroke-dasharray:{}"/>').format(
+        "".join(path), colour, dashes or "none"
+    )
+    if not line.sparse and any(place is not None for place in places[1:]):
+        return strokes
+    # A stroke of no length with round ends is a dot that does not stretch with the drawing.
+    dots = "".join(f"M{place[0]:g} {place[1]:g}h0" for place in places if place is not None)
+    return strokes + Markup('<path class="dots" d="{}" style="stroke:{}"/>').format(dots, colour)
+
+
+def _key(line: Line) -> Markup:
+    dashes = "" if line.sparse else _DASHES[line.style % len(_DASHES)]
+    dot = Markup('<path class="dots" d="M14 6h0" style="stroke:{}"/>').format(series(line.style)) if line.sparse else ""
+    return Markup(
+        '<svg class="key" viewBox="0 0 28 12" width="28" height="12" aria-hidden="true">'
+        '<path class="line" d="M0 6H28" style="stroke:{};stroke-dasharray:{}"/>{}</svg>'
+    ).format(series(line.style), dashes or "none", dot)
+
+
+def _places(axis: Axis) -> tuple[tuple[str, float], ...]:
+    return tuple((label, round(100 * axis.at(tick), 2)) for label, tick in zip(axis.labels(), axis.ticks, strict=True))
+
+
+def _y(axis: Axis, value: float) -> float:
+    return round(_HEIGHT * (1 - axis.at(value)), 1)
+
+
+def _summary(line: Line) -> tuple[str, ...]:
+    held = [(step, value) for step, value in line.points if value is not None]
+    low, high = min(held, key=lambda p: p[1]), max(held, key=lambda p: p[1])
+    return (
+        line.label,
+        number(held[0][1]),
+        f"{number(low[1])} at {low[0]:,.0f}",
+        f"{number(high[1])} at {high[0]:,.0f}",
+        f"{number(held[-1][1])} at {held[-1][0]:,.0f}",
+    )
+
+
+def _spoken(title: str, lines: Sequence[Line]) -> str:
+    parts = []
+    for line in lines:
+        held = [(step, value) for step, value in line.points if value is not None]
+        parts.append(f"{line.label} from {number(held[0][1])} to {number(held[-1][1])} at step {held[-1][0]:,.0f}")
+    return f"{title}: {'; '.join(parts)}"
+
+
+def _data(lines: Sequence[Line], x_axis: Axis, y_axis: Axis) -> dict[str, Any]:
+    return {
+        "x": [x_axis.low, x_axis.high],
+        "y": [y_axis.low, y_axis.high],
+        "lines": [
+            {
+                "label": line.label,
+                "colour": series(line.style),
+                "points": [[step, None if value is None else float(f"{value:.5g}")] for step, value in line.points],
+            }
+            for line in lines
+        ],
+    }

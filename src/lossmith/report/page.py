@@ -1,0 +1,209 @@
+"""One run's report, or the comparison of several, as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lossmith.errors import InputError
+from lossmith.evaluate.predictions import Predictions, read_predictions
+from lossmith.report import provenance, training
+from lossmith.report.comparison import pairs, verdict_lines
+from lossmith.report.document import render
+from lossmith.report.examples import Chosen, choose
+from lossmith.report.figures import count
+from lossmith.report.intervals_plot import key
+from lossmith.report.measured import columns, group_tables, main_metric, metric_rows
+from lossmith.report.objective_words import terms
+from lossmith.report.recipe_marks import Matcher
+from lossmith.report.run_files import Gap, Run, read_runs
+from lossmith.report.safe_text import clipped
+from lossmith.report.verdicts import verdicts, warnings
+from lossmith.runs import RunFolder, read_json, write_text
+
+_FAILURES = 40
+_REJECTED = 20
+
+
+def write_report(
+    run_folders: Sequence[Path],
+    out: Path | None = None,
+    *,
+    comparison: Mapping[str, Any] | Path | None = None,
+    matcher: Matcher | None = None,
+) -> Path:
+    """Write the report of a run, or the comparison of several; returns the file's path.
+
+    `out` defaults to the run's report.html, or to comparison.html beside the first of several runs. `comparison` is
+    what `compare_runs` returns, or a JSON file of it. `matcher` marks the ingredients of recipes; by default it is
+    that of the metrics, where a run measures ingredients.
+
+    Raises InputError where a folder is no run; a file that is missing or damaged becomes a sentence on the page.
+    """
+    runs = read_runs([Path(folder) for folder in run_folders])
+    compared = read_json(comparison) if isinstance(comparison, Path) else comparison
+    if compared is not None and not isinstance(compared, Mapping):
+        raise InputError("the comparison is no mapping", got=type(compared).__name__, expected="what compare returns")
+    path = out or _default_path(runs)
+    write_text(path, render("report.html.j2", _content(runs, compared, matcher)))
+    return path
+
+
+def _default_path(runs: Sequence[Run]) -> Path:
+    first = runs[0].files
+    return RunFolder(first.path).report if len(runs) == 1 else first.path.resolve().parent / "comparison.html"
+
+
+def _content(runs: Sequence[Run], compared: Mapping[str, Any] | None, matcher: Matcher | None) -> dict[str, Any]:
+    """Everything the template shows; it decides nothing itself."""
+    tables, gaps = _predictions(runs)
+    failed = {label: (int(table.failed.sum()), len(table)) for label, table in tables.items()}
+    held = columns(runs)
+    found_pairs = pairs(compared, [run.label for run in runs]) if compared else []
+    metric = main_metric(runs)
+    return {
+        "title": runs[0].label
+        if len(runs) == 1
+        else " and ".join([", ".join(r.label for r in runs[:-1]), runs[-1].label]),
+        "several": len(runs) > 1,
+        "lead": provenance.lead(runs),
+        "runs": [
+            {"label": run.label, "key": key(index), "terms": terms(run), "trained": run.trained}
+            for index, run in enumerate(runs)
+        ],
+        "verdicts": [*verdict_lines(found_pairs, metric), *verdicts(runs, failed)],
+        "warnings": warnings(runs),
+        "facts": provenance.differing([provenance.opening_facts(run) for run in runs]),
+        "columns": held,
+        "metrics": metric_rows(runs, held),
+        "metric_notes": _metric_notes(runs),
+        "gates": [(run.label, (run.metrics or {}).get("gates") or []) for run in runs],
+        "groups": [(run.label, *group_tables(run)) for run in runs if (run.metrics or {}).get("groups")],
+        "other_splits": [(run.label, sorted(run.other_metrics)) for run in runs if run.other_metrics],
+        "pairs": found_pairs,
+        "loss_charts": training.loss_charts(runs),
+        "share_charts": training.share_charts(runs),
+        "other_charts": training.other_charts(runs),
+        "chosen": _examples(runs, tables, matcher),
+        "failures": [_failures(label, table) for label, table in tables.items()],
+        "audits": [_audit(run) for run in runs],
+        "provenance": [_provenance(run) for run in runs],
+        "gaps": gaps,
+    }
+
+
+def _predictions(runs: Sequence[Run]) -> tuple[dict[str, Predictions], dict[str, list[Gap]]]:
+    """Predictions by run label, and what is missing by section."""
+    gaps: dict[str, list[Gap]] = {"metrics": [], "history": [], "audit": [], "predictions": [], "provenance": []}
+    sections = {
+        "metrics.json": "metrics",
+        "audit.json": "audit",
+        "manifest.json": "provenance",
+        "config.yaml": "provenance",
+    }
+    tables = {}
+    for run in runs:
+        for name, gap in run.gaps.items():
+            if name in sections:
+                gaps[sections[name]].append(gap)
+            elif name == "history.jsonl" and run.trained:
+                gaps["history"].append(gap)
+        path = run.files.predictions(run.split)
+        try:
+            tables[run.label] = read_predictions(path)
+        except InputError as error:
+            command = f"lossmith predict {run.files.path} --split {run.split}"
+            gaps["predictions"].append(Gap(f"{run.label}: {error.message}", command))
+    return tables, gaps
+
+
+def _examples(runs: Sequence[Run], tables: Mapping[str, Predictions], matcher: Matcher | None) -> Chosen:
+    asked = list(dict.fromkeys(name for run in runs for name in (run.metrics or {}).get("metrics", {})))
+    if matcher is None and any(name.startswith(("ingredient_", "quantity_", "recipe_")) for name in asked):
+        from lossmith.metrics.ingredient_matching import matched_ingredients
+
+        matcher = matched_ingredients
+    preferred = [name for name in [main_metric(runs), *asked] if name]
+    return choose(tables, list(dict.fromkeys(preferred)), matcher=matcher)
+
+
+def _metric_notes(runs: Sequence[Run]) -> list[tuple[str, str, str]]:
+    """(run, metrics or baseline, note) for what has to be known beside the values."""
+    held: dict[tuple[str, str], list[str]] = {}
+    for label, name, note in _notes(runs):
+        held.setdefault((label, note), []).append(name)
+    return [(label, ", ".join(names), note) for (label, note), names in held.items()]
+
+
+def _notes(runs: Sequence[Run]) -> list[tuple[str, str, str]]:
+    told = []
+    for run in runs:
+        metrics = run.metrics or {}
+        for name, facts in metrics.get("metrics", {}).items():
+            told += [(run.label, name, str(note)) for note in facts.get("notes") or ()]
+            if undefined := facts.get("undefined_resamples"):
+                resamples = count(undefined, "resample")
+                told.append((run.label, name, f"{resamples} without a value are left out of the interval"))
+        absent = (metrics.get("baselines_absent") or {}).items()
+        told += [(run.label, name, f"this baseline could not be given: {reason}") for name, reason in absent]
+    return told
+
+
+def _failures(label: str, table: Predictions) -> dict[str, Any]:
+    rows = [row for row, failed in enumerate(table.failed) if failed]
+    errors = table.table["error"].to_pylist() if "error" in table.table.column_names else [None] * len(table)
+    reasons = Counter(str(errors[row] or "no prediction") for row in rows)
+    return {
+        "label": label,
+        "count": len(rows),
+        "of": len(table),
+        "share": provenance.share_of(len(rows), len(table)),
+        "reasons": [(clipped(reason, 300)[0], number) for reason, number in reasons.most_common(12)],
+        "rows": [(table.ids[row], clipped(str(errors[row] or "no prediction"), 300)[0]) for row in rows[:_FAILURES]],
+    }
+
+
+def _audit(run: Run) -> dict[str, Any]:
+    """The audit as tables, empty where there is none or its shape is another."""
+    from lossmith.data.audit.table import audit_table, overlap_table
+
+    found: dict[str, Any] = {
+        "label": run.label,
+        "rows": [],
+        "overlap": [],
+        "rejected": [],
+        "rejected_count": 0,
+        "read": None,
+    }
+    if run.audit is not None:
+        try:
+            found["rows"], found["overlap"] = audit_table(run.audit), overlap_table(run.audit)
+            found["read"] = run.audit.get("read")
+        except (KeyError, TypeError) as error:
+            found["unreadable"] = f"audit.json has another shape than this version writes ({error} is missing)"
+    found["rejected_count"] = len(run.rejected)
+    found["rejected"] = [
+        (
+            f"{row.get('file', '')}:{row.get('line', '')}",
+            str(row.get("reason", "")),
+            clipped(str(row.get("detail") or ""), 200)[0],
+        )
+        for row in run.rejected[:_REJECTED]
+    ]
+    return found
+
+
+def _provenance(run: Run) -> dict[str, Any]:
+    files, more = provenance.folder_files(run)
+    return {
+        "label": run.label,
+        "commands": provenance.commands(run),
+        "stages": provenance.stage_rows(run),
+        "manifest": provenance.manifest_facts(run),
+        "data_files": provenance.data_files(run),
+        "files": files,
+        "more": count(more, "file") if more else "",
+        "folder": str(run.files.path),
+    }

@@ -1,0 +1,105 @@
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const button = document.getElementById("theme");
+  const tip = document.getElementById("tip");
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const dark = () => (root.dataset.theme || (system.matches ? "dark" : "light")) === "dark";
+  const name = () => { if (button) button.textContent = dark() ? "Light" : "Dark"; };
+  // Storage may be closed to files opened from disk; the choice then lasts as long as the page.
+  const stored = (value) => {
+    try {
+      if (value) localStorage.setItem("lossmith-theme", value);
+      return localStorage.getItem("lossmith-theme");
+    } catch { return null; }
+  };
+  const kept = stored();
+  if (kept === "dark" || kept === "light") root.dataset.theme = kept;
+  if (button) {
+    button.hidden = false;
+    button.addEventListener("click", () => { stored(root.dataset.theme = dark() ? "light" : "dark"); name(); });
+    system.addEventListener("change", name);
+    name();
+  }
+
+  const show = (lines, x, y) => {
+    tip.replaceChildren(...lines.map(([text, colour]) => {
+      const line = document.createElement("div");
+      if (colour) {
+        const dot = document.createElement("i");
+        dot.style.background = colour;
+        line.append(dot);
+      }
+      line.append(text);
+      return line;
+    }));
+    tip.hidden = false;
+    const box = tip.getBoundingClientRect();
+    tip.style.left = `${Math.max(4, Math.min(x + 14, innerWidth - box.width - 4))}px`;
+    tip.style.top = `${Math.max(4, y - box.height - 14)}px`;
+  };
+  const hide = () => { tip.hidden = true; };
+  const figure = (value) => Number(value.toPrecision(4)).toLocaleString("en-US", { maximumSignificantDigits: 4 });
+
+  for (const area of document.querySelectorAll("[data-chart]")) {
+    const chart = JSON.parse(area.querySelector("script").textContent);
+    const rule = document.createElement("div");
+    rule.className = "rule";
+    rule.hidden = true;
+    area.append(rule);
+    const near = (points, step) => points.reduce((best, point) =>
+      point[1] !== null && (!best || Math.abs(point[0] - step) < Math.abs(best[0] - step)) ? point : best, null);
+    area.addEventListener("pointermove", (event) => {
+      const box = area.getBoundingClientRect();
+      const share = (event.clientX - box.left) / box.width;
+      const step = chart.x[0] + share * (chart.x[1] - chart.x[0]);
+      const found = chart.lines.map((line) => [line, near(line.points, step)]).filter(([, point]) => point);
+      if (!found.length) return;
+      rule.hidden = false;
+      rule.style.left = `${100 * share}%`;
+      show(found.map(([line, point]) => [`${line.label}: ${figure(point[1])} at step ${point[0].toLocaleString("en-US")}`, line.colour]),
+        event.clientX, event.clientY);
+    });
+    area.addEventListener("pointerleave", () => { rule.hidden = true; hide(); });
+  }
+
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = [...document.querySelectorAll("details:not([open])")];
+    for (const one of opened) one.open = true;
+  });
+  addEventListener("afterprint", () => { for (const one of opened) one.open = false; });
+
+  const text = document.getElementById("tokens");
+  if (text) {
+    const tokens = JSON.parse(document.getElementById("token-facts").textContent);
+    const panel = document.getElementById("token-panel");
+    let current = null;
+    const choose = (node) => {
+      if (!node) return;
+      if (current) current.classList.remove("current");
+      current = node;
+      node.classList.add("current");
+      panel.replaceChildren(...tokens[Number(node.dataset.i)].map(([term, fact]) => {
+        const row = document.createElement("div");
+        const head = document.createElement("b");
+        head.textContent = term;
+        row.append(head, ` ${fact}`);
+        return row;
+      }));
+    };
+    const at = (event) => event.target.closest("[data-i]");
+    text.addEventListener("pointerover", (event) => choose(at(event)));
+    text.addEventListener("click", (event) => choose(at(event)));
+    text.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") { panel.replaceChildren(); return; }
+      const way = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (!way) return;
+      event.preventDefault();
+      const place = current ? Number(current.dataset.i) + way : 0;
+      const next = text.querySelector(`[data-i="${place}"]`);
+      choose(next);
+      if (next) next.scrollIntoView({ block: "nearest" });
+    });
+  }
+})();

@@ -1,0 +1,105 @@
+"""The pages as a browser lays them out and runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_inspect_page import inspection
+
+from lossmith.report.inspect_page import write_inspection
+from lossmith.report.page import write_report
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM} is not installed; apt-get install chromium")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed; pip install lossmith[test]"
+    )
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def pages(runs: list[Path], comparison: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pages")
+    return {
+        "single": write_report(runs[:1], folder / "single.html"),
+        "several": write_report(runs, folder / "several.html", comparison=comparison),
+        "inspection": write_inspection(inspection(), folder / "inspection.html"),
+    }
+
+
+def opened(browser: Any, path: Path, **how: Any) -> tuple[Any, list[str]]:
+    page = browser.new_page(**how)
+    told: list[str] = []
+    page.on("console", lambda message: told.append(message.text))
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.on("request", lambda request: told.append(request.url) if request.url != path.as_uri() else None)
+    page.goto(path.as_uri())
+    return page, told
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+@pytest.mark.parametrize("name", ["single", "several", "inspection"])
+def test_no_error_no_request_no_overflow(browser: Any, pages: dict[str, Path], name: str, width: int) -> None:
+    page, told = opened(browser, pages[name], viewport={"width": width, "height": 900})
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert told == []
+    page.close()
+
+
+def test_the_button_turns_the_theme_and_print_is_light(browser: Any, pages: dict[str, Path]) -> None:
+    page, told = opened(browser, pages["single"], color_scheme="dark")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(ground) == "rgb(21, 23, 26)"
+    page.click("#theme")
+    assert page.evaluate(ground) == "rgb(253, 253, 251)"
+    page.click("#theme")
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate(ground) == "rgb(253, 253, 251)"
+    assert told == []
+    page.close()
+
+
+def test_a_curve_tells_its_values_under_the_pointer(browser: Any, pages: dict[str, Path]) -> None:
+    page, told = opened(browser, pages["several"])
+    area = page.locator("[data-chart]").first
+    area.hover()
+    tip = page.locator("#tip")
+    assert tip.is_visible() and "transport training: " in tip.inner_text() and "at step" in tip.inner_text()
+    page.mouse.move(2, 2)
+    assert tip.is_hidden() and told == []
+    page.close()
+
+
+def test_without_scripts_the_page_is_all_there(browser: Any, pages: dict[str, Path]) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(pages["several"].as_uri())
+    box = page.locator("[data-chart] svg").first.bounding_box()
+    assert box["width"] > 300 and box["height"] > 150
+    assert page.locator("#theme").is_hidden() and page.locator("#tip").is_hidden()
+    context.close()
+
+
+def test_a_token_tells_its_terms_by_pointer_and_by_key(browser: Any, pages: dict[str, Path]) -> None:
+    page, told = opened(browser, pages["inspection"])
+    panel = page.locator("#token-panel")
+    page.locator('[data-i="4"]').hover()
+    assert "read by cross_entropy, sinkhorn" in panel.inner_text()
+    page.locator("#tokens").focus()
+    page.keyboard.press("ArrowRight")
+    assert "token 5, id 105" in panel.inner_text()
+    page.keyboard.press("Escape")
+    assert panel.is_hidden() and told == []
+    page.close()

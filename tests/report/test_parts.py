@@ -1,0 +1,157 @@
+"""The small functions that the page is made of."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lossmith.report.axes import round_axis
+from lossmith.report.comparison import pairs, verdict_lines
+from lossmith.report.curves import Line, chart, thin
+from lossmith.report.intervals_plot import Dot, plot
+from lossmith.report.palette import COLOURS, contrast
+from lossmith.report.recipe_marks import ingredient_marks
+from lossmith.report.safe_text import marked, plain
+
+finite = st.floats(-1e9, 1e9, allow_nan=False)
+
+
+@pytest.mark.parametrize("theme", [0, 1])
+def test_every_colour_can_be_read(theme: int) -> None:
+    backgrounds = [COLOURS["page"][theme], COLOURS["panel"][theme]]
+    for name in ("ink", "muted", "accent", "good", "bad", "caution"):
+        assert min(contrast(COLOURS[name][theme], ground) for ground in backgrounds) >= 4.5, name
+    for name in [name for name in COLOURS if name.startswith("series") or name == "baseline"]:
+        assert min(contrast(COLOURS[name][theme], ground) for ground in backgrounds) >= 3, name
+    for name in ("good", "bad", "caution", "accent"):
+        ground = COLOURS[f"{name}-tint"][theme]
+        assert contrast(COLOURS[name][theme], ground) >= 4.5 and contrast(COLOURS["ink"][theme], ground) >= 4.5, name
+
+
+@given(st.lists(finite, min_size=1, max_size=30))
+def test_an_axis_holds_its_values_between_its_ends(values: list[float]) -> None:
+    axis = round_axis(values)
+    slack = 1e-6 * (axis.high - axis.low)
+    assert axis.low - slack <= min(values) and max(values) <= axis.high + slack
+    assert 2 <= len(axis.ticks) <= 12
+    assert all(-1e-6 <= axis.at(tick) <= 1 + 1e-6 for tick in axis.ticks)
+
+
+@given(st.lists(st.one_of(st.none(), finite), min_size=1, max_size=500), st.integers(10, 60))
+def test_thinning_keeps_ends_and_extremes(values: list[float | None], most: int) -> None:
+    points = [(float(step), value) for step, value in enumerate(values)]
+    kept = thin(points, most)
+    assert len(kept) <= most
+    assert kept == sorted(kept, key=lambda point: point[0]) and set(kept) <= set(points)
+    assert kept[0] == points[0] and kept[-1] == points[-1]
+    held = [value for value in values if value is not None]
+    if held:
+        drawn = [value for _, value in kept if value is not None]
+        assert min(drawn) == min(held) and max(drawn) == max(held)
+
+
+def test_a_chart_breaks_where_there_is_no_value_and_needs_one() -> None:
+    drawn = chart("loss", [Line("a", [(1, 1.0), (2, 2.0), (3, None), (4, 1.5), (5, 1.0)], 0)])
+    assert drawn is not None and str(drawn.drawing).count("M", str(drawn.drawing).index('class="line"')) == 2
+    assert chart("loss", [Line("a", [(1, None)], 0)]) is None
+    assert chart("loss", []) is None
+    alone = chart("loss", [Line("a", [(1, 0.5)], 0)])
+    assert alone is not None and 'class="dots"' in str(alone.drawing)
+
+
+def test_a_plot_places_values_by_their_size() -> None:
+    drawn = plot([Dot("run", 0.5, 0.25, 0.75, 0), Dot("baseline", None, None, None, None)], floor=0.0, ceiling=1.0)
+    assert drawn is not None
+    first, second = (str(row.drawing) for row in drawn.rows)
+    scale = dict(drawn.ticks)
+    assert f'x="{100 * 0.5 / 0.8:.3f}%"' in first and scale["0"] == 0
+    assert "0.500 (0.250 to 0.750)" in first and "undefined" in second
+    assert plot([Dot("run", None, None, None, 0)]) is None
+
+
+@given(st.text(st.characters(codec=None), max_size=60))
+def test_text_keeps_what_can_be_seen_and_nothing_else(text: str) -> None:
+    for shown in (plain(text), str(marked(text))):
+        assert not any(
+            (ord(c) < 32 and c not in "\n\t") or 0x202A <= ord(c) <= 0x202E or 0xD800 <= ord(c) <= 0xDFFF for c in shown
+        )
+    assert "<" not in str(marked(text)).replace('<span class="unseen"', "").replace("</span>", "")
+    if text.isalnum() and text.isascii():
+        assert plain(text) == text == str(marked(text))
+
+
+def test_joiners_of_emoji_and_scripts_stay() -> None:
+    family = "👩\u200d🍳 نمی\u200cخواهم"
+    assert plain(family) == family
+
+
+def entry(**facts: Any) -> dict[str, Any]:
+    base = {
+        "metric": "rougeL",
+        "direction": "up",
+        "difference": 0.1,
+        "low": 0.05,
+        "high": 0.15,
+        "p": 0.001,
+        "p_holm": 0.004,
+    }
+    return base | {"n": 40, "run": "runs/b", "against": "runs/a", "reason": None} | facts
+
+
+@pytest.mark.parametrize(
+    ("facts", "kind", "words"),
+    [
+        (
+            {},
+            "good",
+            "b scores 0.100 higher than a (95 % interval of the difference +0.050 to +0.150), which is better",
+        ),
+        ({"direction": "down"}, "bad", "which is worse (p = 0.004 after Holm's correction over 3 tests)"),
+        ({"difference": -0.1, "low": -0.2, "high": -0.01}, "bad", "b scores 0.100 lower than a"),
+        ({"low": -0.1, "high": 0.3, "p_holm": 0.4}, "plain", "That does not show that the two are equal"),
+        ({"p_holm": 0.06}, "caution", "the interval leaves out 0, but the test does not rule out chance"),
+        ({"p": None, "p_holm": None, "reason": "too few"}, "caution", "there is no p value: too few"),
+        (
+            {"difference": None, "reason": "the value of a run is undefined"},
+            "caution",
+            "the value of a run is undefined",
+        ),
+        ({"direction": "one"}, "caution", "does not say which is better"),
+        ({"p_holm": 0.0001}, "good", "p < 0.001"),
+        ({"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0, "p_holm": 1.0}, "plain", "b and a have the same value"),
+    ],
+)
+def test_a_difference_is_judged_by_the_test(facts: dict[str, Any], kind: str, words: str) -> None:
+    comparison = {"runs": ["runs/a", "runs/b"], "tests": 3, "clusters": None, "comparisons": [entry(**facts)]}
+    (pair,) = pairs(comparison, ["a", "b"])
+    assert pair.differences[0].kind == kind and words in pair.differences[0].sentence
+    (line,) = verdict_lines([pair], "rougeL")
+    assert line.kind == kind and line.detail.startswith(pair.differences[0].sentence)
+
+
+def test_marks_name_each_kind_of_mistake() -> None:
+    from lossmith.metrics.ingredient_matching import matched_ingredients
+
+    target = '{"ingredients": ["200 g flour", "3 eggs", "100 ml milk", "salt"], "instructions": ["Mix."]}'
+    prediction = '{"ingredients": ["200 g flour", "9 eggs", "115 ml milk", "1 kg marzipan"], "instructions": ["Mix."]}'
+    marks = ingredient_marks(prediction, target, matched_ingredients)
+    assert marks is not None
+    assert [(mark.state, mark.predicted, mark.gold) for mark in marks] == [
+        ("matched", "200 g flour", "200 g flour"),
+        ("quantity", "9 eggs", "3 eggs"),
+        ("near", "115 ml milk", "100 ml milk"),
+        ("missing", "", "salt"),
+        ("invented", "1 kg marzipan", ""),
+    ]
+    assert len({mark.symbol for mark in marks}) == 5
+    assert ingredient_marks("Mix all.", target, matched_ingredients) is None
+
+
+def test_an_infinite_or_missing_number_has_no_digits() -> None:
+    from lossmith.report.figures import number
+
+    assert number(math.nan) == number(math.inf) == number(None) == "–"
