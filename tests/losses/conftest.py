@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from jaxtyping import install_import_hook
+from jaxtyping import config, install_import_hook
 
 if "lossmith.losses" not in sys.modules:
     with install_import_hook("lossmith.losses", "beartype.beartype"):
@@ -16,8 +16,16 @@ from lossmith.losses import tiles
 
 
 @pytest.fixture
-def small_tiles(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiles of a few rows and blocks of a few words, so that small inputs cross every seam."""
     monkeypatch.setattr(tiles, "TILE_ROWS", 5)
     monkeypatch.setattr(tiles, "BLOCK_NUMBERS", {"cpu": 35})
-    return
+
+
+@pytest.fixture
+def as_users_run_it() -> Iterator[None]:
+    """Without the shape checks of the tests, which would refuse a wrong argument before the package does."""
+    before = config.jaxtyping_disable
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", before)

@@ -13,7 +13,7 @@ def _cost(x: np.ndarray, y: np.ndarray, p: float) -> np.ndarray:
 def plan(x: np.ndarray, y: np.ndarray, *, p: float, blur: float) -> np.ndarray:
     a, b = np.full(len(x), 1 / len(x)), np.full(len(y), 1 / len(y))
     return ot.sinkhorn(
-        a, b, _cost(x, y, p), blur**p, method="sinkhorn_log", numItermax=100_000, stopThr=1e-13, warn=True
+        a, b, _cost(x, y, p), blur**p, method="sinkhorn_log", numItermax=20_000, stopThr=1e-10, warn=True
     )
 
 

@@ -19,7 +19,7 @@ class Embeddings:
     """The input embedding that expected embeddings are taken in, and its scale; constants of the step."""
 
     matrix: Float[Tensor, "vocab width"]
-    scale: float | Tensor
+    scale: float | int | Tensor
 
 
 def embedding_scale(matrix: Float[Tensor, "vocab width"]) -> Float[Tensor, ""]:

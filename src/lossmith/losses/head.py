@@ -27,8 +27,8 @@ class Head:
 
     weight: Tensor
     bias: Tensor | None = None
-    scale: float = 1.0
-    softcap: float | None = None
+    scale: float | int = 1.0
+    softcap: float | int | None = None
 
     def __post_init__(self) -> None:
         if self.weight.ndim != 2:

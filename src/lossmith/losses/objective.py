@@ -19,7 +19,7 @@ from lossmith.losses.reduce import Value, coefficients, denominators
 from lossmith.losses.shapes import Bool, Float, Int
 from lossmith.losses.terms import Term, read_terms
 
-GivenEmbeddings = Tensor | tuple[Tensor, float | Tensor]
+GivenEmbeddings = Tensor | tuple[Tensor, float | int | Tensor]
 
 
 class Objective:
@@ -39,7 +39,7 @@ class Objective:
     >>> value.total.backward()
     """
 
-    def __init__(self, terms: Mapping[str, float | Mapping[str, Any]]) -> None:
+    def __init__(self, terms: Mapping[str, float | int | Mapping[str, Any]]) -> None:
         self.terms: tuple[Term, ...] = read_terms(terms)
 
     @classmethod
@@ -95,7 +95,7 @@ class Objective:
         spans: Mapping[str, Tensor] | None = None,
         examples: Int[Tensor, " positions"] | None = None,
         embeddings: GivenEmbeddings | None = None,
-        counts: Mapping[str, float | Tensor] | None = None,
+        counts: Mapping[str, float | int | Tensor] | None = None,
     ) -> Value:
         """The objective on hidden states already aligned with the labels they predict.
 
@@ -124,7 +124,7 @@ class Objective:
         spans: Mapping[str, Tensor] | None = None,
         examples: Int[Tensor, " positions"] | None = None,
         embeddings: GivenEmbeddings | None = None,
-        counts: Mapping[str, float | Tensor] | None = None,
+        counts: Mapping[str, float | int | Tensor] | None = None,
     ) -> Value:
         """The same value from all logits at once, for a head that is no matrix or for second derivatives.
 
@@ -150,7 +150,7 @@ class Objective:
         spans: Mapping[str, Tensor] | None = None,
         examples: Int[Tensor, " positions"] | None = None,
         embeddings: GivenEmbeddings | None = None,
-        counts: Mapping[str, float | Tensor] | None = None,
+        counts: Mapping[str, float | int | Tensor] | None = None,
     ) -> dict[str, float]:
         """Each term's share of the gradient: the norm of its weighted gradient on hidden over the sum of the norms.
 
@@ -202,7 +202,7 @@ class Objective:
         return make_plan(self.terms, labels, spans=spans or {}, examples=examples), given
 
     def _divisors(
-        self, plan: Plan, counts: Mapping[str, float | Tensor] | None
+        self, plan: Plan, counts: Mapping[str, float | int | Tensor] | None
     ) -> tuple[dict[str, float], dict[str, float]]:
         own = {reading.term.name: reading.count for reading in plan.readings}
         return own, denominators(self.terms, own, counts)

@@ -42,7 +42,7 @@ class Value:
 
 
 def denominators(
-    terms: Sequence[Term], own: Mapping[str, float], given: Mapping[str, float | Tensor] | None
+    terms: Sequence[Term], own: Mapping[str, float], given: Mapping[str, float | int | Tensor] | None
 ) -> dict[str, float]:
     """The denominators of a call: those given, of a whole window, or else its own.
 

@@ -59,7 +59,7 @@ class Term:
         return {name: value for name, value in self.params.items() if name not in shaping}
 
 
-def read_terms(terms: Mapping[str, float | Mapping[str, Any]]) -> tuple[Term, ...]:
+def read_terms(terms: Mapping[str, float | int | Mapping[str, Any]]) -> tuple[Term, ...]:
     """The terms of non-zero weight, checked.
 
     Raises InputError for an unknown loss or parameter, a value out of range, a negative weight, a missing span, and
@@ -82,7 +82,7 @@ def read_terms(terms: Mapping[str, float | Mapping[str, Any]]) -> tuple[Term, ..
     return kept
 
 
-def _read_term(name: str, body: float | Mapping[str, Any]) -> Term:
+def _read_term(name: str, body: float | int | Mapping[str, Any]) -> Term:
     if isinstance(body, Mapping):
         parameters = {key: value for key, value in body.items() if key not in TERM_KEYS}
         weight, span, loss = body.get("weight", 1.0), body.get("span"), body.get("loss", name)
