@@ -24,6 +24,14 @@ DISHES: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
         ["Fry the garlic.", "Simmer 30 minutes."],
     ),
     "Rice pudding": (["150 g rice", "1 l milk", "50 g sugar", "1 tsp cinnamon"], ["Simmer for 35 minutes.", "Cool."]),
+    # Hard spaces and long words must not widen the page.
+    "Shrimp stew": (
+        [
+            "2\u00a0lbs\u00a0(32\u00a0oz)\u00a0very\u00a0finely\u00a0chopped\u00a0and\u00a0twice\u00a0washed\u00a0shrimp",
+            "1 " + "pepper" * 20,
+        ],
+        ["Stew for 20 minutes. " + "See-the-book-of-my-grandmother." * 5],
+    ),
     "Crème brûlée": (["4 egg yolks", "80 g sugar", "½ l cream"], ["Bake at 120 °C for 1 hour.", "Burn the sugar."]),
 }
 STRANGE = ["1 kg marzipan", "2 star anise", "100 ml rum", "7 bay leaves"]

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lossmith.evaluate.predictions import Predictions
 from lossmith.report.axes import round_axis
 from lossmith.report.comparison import pairs, verdict_lines
 from lossmith.report.curves import Line, chart, thin
+from lossmith.report.examples import Chosen, choose
 from lossmith.report.intervals_plot import Dot, plot
 from lossmith.report.palette import COLOURS, contrast
 from lossmith.report.recipe_marks import ingredient_marks
@@ -155,3 +159,63 @@ def test_an_infinite_or_missing_number_has_no_digits() -> None:
     from lossmith.report.figures import number
 
     assert number(math.nan) == number(math.inf) == number(None) == "–"
+
+
+def answered(*texts: str | None) -> Predictions:
+    rows = [{"id": f"r{n}", "target": "one two three four", "prediction": text} for n, text in enumerate(texts)]
+    return Predictions(pa.Table.from_pylist(rows), "predictions")
+
+
+def titles(chosen: Chosen) -> dict[str, list[str]]:
+    return {group.title: [example.id for example in group.examples] for group in chosen.groups}
+
+
+def test_best_and_worst_are_those_of_the_metric() -> None:
+    table = answered("one two three four", "five", "one two", "one", None, "one two three", "six", "seven")
+    found = titles(choose({"run": table}, ["rougeL"]))
+    assert found["Best"] == ["r0", "r5", "r2"]
+    assert found["Worst"] == ["r1", "r6", "r7"]
+    assert sorted(found["Drawn at random"]) == ["r3", "r4"]
+    turned = titles(choose({"run": table}, ["edit_distance"]))
+    assert turned["Best"][0] == "r0"
+
+
+def test_two_runs_show_where_they_differ() -> None:
+    first = answered("one two three four", "one", "one two", "six", "one two")
+    second = answered("one", "one two three four", "one two three", "six", "one two")
+    found = titles(choose({"a": first, "b": second}, ["rougeL"]))
+    assert found["b does better by most"] == ["r1", "r2"]
+    assert found["b does worse by most"] == ["r0"]
+
+
+def test_records_are_laid_side_by_side_by_id() -> None:
+    first, second = answered("one", "two", "three"), answered("one", "two", "three")
+    chosen = choose({"a": first, "b": second.take(np.array([2, 0]))}, ["rougeL"])
+    assert "1 record not predicted by every run" in chosen.how
+    for example in chosen.groups[-1].examples:
+        assert len({answer.passage.text for answer in example.answers if answer.passage}) == 1
+
+
+def test_no_record_is_best_where_all_score_alike() -> None:
+    chosen = choose({"run": answered("six", "seven")}, ["rougeL"])
+    assert "All score alike" in chosen.how and list(titles(chosen)) == ["Drawn at random"]
+    none = choose({"run": answered(None, None)}, ["rougeL"])
+    assert "None has a value" in none.how and list(titles(none)) == ["Drawn at random"]
+    assert none.groups[0].examples[0].answers[0].error == "the answer is empty"
+
+
+def test_a_metric_of_the_whole_corpus_ranks_no_record() -> None:
+    chosen = choose({"run": answered("six", "one two")}, ["distinct_1"])
+    assert chosen.metric is None and "drawn at random alone" in chosen.how
+
+
+def test_a_prediction_that_is_no_recipe_is_told() -> None:
+    from lossmith.metrics.ingredient_matching import matched_ingredients
+
+    target = '{"ingredients": ["2 eggs"], "instructions": ["Boil."]}'
+    rows = [{"id": "a", "target": target, "prediction": "Boil."}, {"id": "b", "target": target, "prediction": target}]
+    table = Predictions(pa.Table.from_pylist(rows), "predictions")
+    chosen = choose({"run": table}, ["rougeL"], matcher=matched_ingredients)
+    answers = {example.id: example.answers[0] for group in chosen.groups for example in group.examples}
+    assert answers["a"].unread and answers["a"].marks is None
+    assert not answers["b"].unread and answers["b"].marks_told == "1 matched"

@@ -277,6 +277,11 @@ def test_a_large_run_makes_a_page_of_bounded_size(tmp_path: Path) -> None:
     assert all(len(line["points"]) <= 400 for chart in data for line in chart["lines"])
 
 
+def test_few_records_are_told(tmp_path: Path) -> None:
+    page = read_page(write_report([write_run(tmp_path / "few", objective=PLAIN, skill=0.5, records=6)]))
+    assert "Only 6 records scored" in page.text
+
+
 def test_the_same_files_give_the_same_page(runs: list[Path], tmp_path: Path) -> None:
     first, second = (write_report(runs, tmp_path / name).read_text(encoding="utf-8") for name in ("1.html", "2.html"))
     assert first == second

@@ -43,6 +43,7 @@ class Answer:
     error: str
     marks: Sequence[Mark] | None
     marks_told: str
+    unread: bool
     steps: Sequence[str]
 
 
@@ -85,6 +86,18 @@ class _Shared:
     goodness: np.ndarray  # the same, turned so that more is better
     metric: str | None
     matcher: Matcher | None
+
+    @property
+    def ranked(self) -> list[int]:
+        """The records that no run failed on and that have a score in every run."""
+        sound = ~np.any([table.failed for table in self.tables], axis=0) & ~np.isnan(self.goodness).any(axis=0)
+        return [int(row) for row in np.flatnonzero(sound)]
+
+    @property
+    def alike(self) -> bool:
+        """Whether no record is better than another in any run."""
+        held = self.goodness[:, self.ranked]
+        return not held.size or not np.ptp(held, axis=1).any()
 
 
 def choose(
@@ -143,8 +156,7 @@ def _goodness(scores: np.ndarray, metric: str | None) -> np.ndarray:
 
 
 def _groups(shared: _Shared, rng: random.Random) -> list[tuple[str, list[int]]]:
-    alive = ~np.any([table.failed for table in shared.tables], axis=0)
-    ranked = [row for row in range(len(alive)) if alive[row] and not np.isnan(shared.goodness[:, row]).any()]
+    ranked = shared.ranked
     mean = shared.goodness.mean(axis=0)
     chosen: list[tuple[str, list[int]]] = []
     taken: set[int] = set()
@@ -163,10 +175,11 @@ def _groups(shared: _Shared, rng: random.Random) -> list[tuple[str, list[int]]]:
         spread = np.ptp(shared.goodness, axis=0)
         add("The runs differ most", sorted((r for r in ranked if spread[r] > 0), key=lambda r: -spread[r]))
     on_average = " on average" if len(shared.labels) > 1 else ""
-    if len(shared.labels) != 2:
+    # Best and worst say nothing where all records score alike.
+    if len(shared.labels) != 2 and not shared.alike:
         add(f"Best{on_average}", sorted(ranked, key=lambda r: -mean[r]))
         add(f"Worst{on_average}", sorted(ranked, key=lambda r: mean[r]))
-    everything = list(range(len(alive)))
+    everything = list(range(len(shared.tables[0])))
     rng.shuffle(everything)
     add("Drawn at random", everything)
     return chosen
@@ -186,11 +199,13 @@ def _example(shared: _Shared, row: int) -> Example:
         prompt=passage(prompt, folded=True) if prompt else None,
         target=passage(_texts(target), folded=recipe is not None) if target else None,
         recipe=recipe,
-        answers=[_answer(shared, run, row, target) for run in range(len(shared.labels))],
+        answers=[
+            _answer(shared, run, row, target, target_read=recipe is not None) for run in range(len(shared.labels))
+        ],
     )
 
 
-def _answer(shared: _Shared, run: int, row: int, target: Any) -> Answer:
+def _answer(shared: _Shared, run: int, row: int, target: Any, *, target_read: bool) -> Answer:
     table = shared.tables[run].table
     prediction = table["prediction"][row].as_py()
     error = table["error"][row].as_py() if "error" in table.column_names else None
@@ -207,6 +222,7 @@ def _answer(shared: _Shared, run: int, row: int, target: Any) -> Answer:
         error=str(error) if error else "" if prediction and prediction.strip() else "the answer is empty",
         marks=marks,
         marks_told=tally(marks) if marks is not None else "",
+        unread=marks is None and target_read and bool(prediction) and not error,
         steps=read.steps if read is not None else (),
     )
 
@@ -232,6 +248,8 @@ def _how(shared: _Shared, total: int, lost: int) -> str:
         parts.append("No metric asked for has a value for a single record, so records are drawn at random alone.")
     else:
         parts.append(f"Records are ranked by their own {shared.metric}.")
+        if shared.alike:
+            parts.append("All score alike, so none is best or worst." if shared.ranked else "None has a value.")
     if ranked < total:
         parts.append(f"Of {count(total, 'record')} a sample of {ranked:,} is ranked.")
     if lost:

@@ -10,6 +10,7 @@ from lossmith.report.figures import count, interval, number
 from lossmith.report.measured import direction_of, main_metric, metric_decimals, plain_name
 from lossmith.report.run_files import Run
 
+FEW = 30  # records under which an interval is not to be relied on
 Kind = Literal["good", "bad", "caution", "plain"]
 
 
@@ -34,6 +35,11 @@ def verdicts(runs: Sequence[Run], failures: Mapping[str, tuple[int, int]]) -> li
         if metric is not None:
             found.append(_baselines(run, metric, who))
         found.extend(_constant(run, who))
+        if (run.metrics.get("n") or FEW) < FEW:
+            few = count(run.metrics["n"], "record")
+            found.append(
+                Verdict("caution", f"{who}only {few} scored", "Intervals of so few records are unsure themselves.")
+            )
         found.extend(_gates(run, who))
         failed, of = failures.get(run.label, (0, 0))
         if failed:
