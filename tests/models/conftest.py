@@ -29,18 +29,18 @@ def tokenizer():
     return train_tokenizer(TEXTS, vocab_size=340, chat_template=CHATML)
 
 
-def tiny_qwen3(tokenizer, *, tied: bool = True, rows: int | None = None):
+def tiny_qwen3(tokenizer, *, tied: bool = True, rows: int | None = None, width: int = 32):
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     torch.manual_seed(0)
     config = Qwen3Config(
         vocab_size=rows or len(tokenizer),
-        hidden_size=32,
-        intermediate_size=48,
+        hidden_size=width,
+        intermediate_size=2 * width,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        head_dim=8,
+        head_dim=width // 4,
         max_position_embeddings=256,
         tie_word_embeddings=tied,
         pad_token_id=tokenizer.pad_token_id,

@@ -81,6 +81,12 @@ def add_lora(
 
     targets = resolve_targets(model, config.lora_target_modules)
     whole, tied = _whole_modules(model, config.lora_modules_to_save)
+    # An embedding that trains whole trains its new rows with it.
+    rows = {
+        path: ids
+        for path, ids in trainable_rows(model, token_ids).items()
+        if token_ids and path.rpartition(".")[2] not in (whole or ())
+    }
     pictures = any(re.fullmatch(_NOT_TEXT, name) for name, _ in model.named_modules())
     # An alpha of whole numbers stays whole: that is how adapters are written and compared.
     alpha: Any = int(config.lora_alpha) if float(config.lora_alpha).is_integer() else config.lora_alpha
@@ -92,7 +98,7 @@ def add_lora(
         target_modules=targets if isinstance(targets, str) else list(targets),
         exclude_modules=_NOT_TEXT if pictures else None,
         modules_to_save=whole,
-        trainable_token_indices=trainable_rows(model, token_ids) if token_ids else None,
+        trainable_token_indices=rows or None,
         fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in model.modules()),
         revision=config.revision,
         ensure_weight_tying=tied,

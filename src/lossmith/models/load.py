@@ -100,22 +100,9 @@ def load_model(
     trains all weights. With training=False nothing is added and nothing requires a gradient.
     Raises InputError for a missing or unfit model, ConfigError for a target or quantisation that cannot be.
     """
-    notes: list[str] = []
-    warnings: list[str] = []
     lora = training and config.resolved_adapter == "lora"
-    if config.is_scratch:
-        _refuse_4bit_scratch(config)
-        model: Any = build_scratch(config, tokenizer, seed=seed)
-        source, added = None, AddedTokens({})
-        model = model.to(precision.dtype) if lora else model
-    else:
-        source = find_source(str(config.base), revision=config.revision)
-        added = add_tokens(_raw_tokenizer(config), config.add_tokens)
-        model = _pretrained(config, source, precision, full=training and not lora)
-        _check_rows(model, tokenizer, added, source)
-        give_rows(model, tokenizer, added)
-    notes += added.notes
-    warnings += added.warnings
+    model, source, added = _base(config, tokenizer, precision, seed=seed, full=training and not lora)
+    notes, warnings = [*added.notes], [*added.warnings]
     if training and config.load_in_4bit:
         model = _prepared_for_4bit(model, lora)
     if source is not None and source.adapter is not None:
@@ -126,29 +113,42 @@ def load_model(
         model = adapted.model
         notes += adapted.notes
         warnings += adapted.warnings
-    elif training:
-        model.requires_grad_(True)
-    if training:
-        train_in_fp32(model)
-    else:
+    if not training:
         _only_predict(model, precision.dtype)
+    elif not lora:
+        model.requires_grad_(True)
+    train_in_fp32(model)
     if not config.load_in_4bit:
         model = model.to(precision.device)
-    notes += _pad_note(tokenizer)
-    end_ids = end_of_turn_ids(tokenizer, getattr(model, "generation_config", None))
     trainable, total = count_parameters(model)
     if training and not lora:
-        notes.append(f"all {total:,} parameters train" if trainable == total else f"{trainable:,} of {total:,} train")
+        notes.append(f"all {total:,} parameters train")
     return Loaded(
         model=model,
-        end_ids=end_ids,
+        end_ids=end_of_turn_ids(tokenizer, getattr(model, "generation_config", None)),
         pad_id=int(tokenizer.pad_token_id),
         trainable=trainable,
         total=total,
         scratch=config.is_scratch,
-        notes=tuple(notes),
+        notes=(*notes, *_pad_note(tokenizer)),
         warnings=tuple(warnings),
     )
+
+
+def _base(
+    config: ModelConfig, tokenizer: PreTrainedTokenizerBase, precision: Precision, *, seed: int, full: bool
+) -> tuple[Any, Source | None, AddedTokens]:
+    """The model without adapter, with a row for each token; `full` asks for fp32 weights."""
+    if config.is_scratch:
+        _refuse_4bit_scratch(config)
+        model: Any = build_scratch(config, tokenizer, seed=seed)
+        return model if full else model.to(precision.dtype), None, AddedTokens({})
+    source = find_source(str(config.base), revision=config.revision)
+    added = add_tokens(_raw_tokenizer(config), config.add_tokens)
+    model = _pretrained(config, source, precision, full=full)
+    _check_rows(model, tokenizer, added, source)
+    give_rows(model, tokenizer, added)
+    return model, source, added
 
 
 def end_of_turn_ids(tokenizer: PreTrainedTokenizerBase, generation_config: Any = None) -> tuple[int, ...]:
@@ -273,6 +273,10 @@ def _prepared_for_4bit(model: Any, lora: bool) -> Any:
             got="model.load_in_4bit=true with model.adapter=none",
             expected="model.adapter=lora",
         )
+    for module in model.modules():
+        # On some CPUs bitsandbytes repacks weights at the first evaluation, and gradients are wrong from there on.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
     # Checkpointing of activations is the trainer's to switch on.
     return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
 
