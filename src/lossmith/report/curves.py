@@ -60,7 +60,7 @@ def chart(title: str, lines: Sequence[Line], *, unit: str = "", floor: float = f
     return Chart(
         title=title,
         unit=unit,
-        drawing=_drawing(title, thinned, x_axis, y_axis),
+        drawing=_drawing(title, thinned, x_axis=x_axis, y_axis=y_axis),
         x_ticks=_places(x_axis),
         y_ticks=_places(y_axis),
         keys=tuple((line.label, _key(line)) for line in thinned),
@@ -93,7 +93,7 @@ def thin(points: Sequence[tuple[float, float | None]], most: int = POINTS) -> li
     return kept if kept[-1] == points[-1] else [*kept, points[-1]]
 
 
-def _drawing(title: str, lines: Sequence[Line], x_axis: Axis, y_axis: Axis) -> Markup:
+def _drawing(title: str, lines: Sequence[Line], *, x_axis: Axis, y_axis: Axis) -> Markup:
     grid = [Markup('<path class="grid" d="M0 {y}H{w}"/>').format(y=_y(y_axis, tick), w=_WIDTH) for tick in y_axis.ticks]
     drawn = [_line(line, x_axis, y_axis) for line in lines]
     return Markup('<svg role="img" aria-label="{}" viewBox="0 0 {} {}" preserveAspectRatio="none">{}</svg>').format(

@@ -200,12 +200,13 @@ def _example(shared: _Shared, row: int) -> Example:
         target=passage(_texts(target), folded=recipe is not None) if target else None,
         recipe=recipe,
         answers=[
-            _answer(shared, run, row, target, target_read=recipe is not None) for run in range(len(shared.labels))
+            _answer(shared, run, row, target=target, target_read=recipe is not None)
+            for run in range(len(shared.labels))
         ],
     )
 
 
-def _answer(shared: _Shared, run: int, row: int, target: Any, *, target_read: bool) -> Answer:
+def _answer(shared: _Shared, run: int, row: int, *, target: Any, target_read: bool) -> Answer:
     table = shared.tables[run].table
     prediction = table["prediction"][row].as_py()
     error = table["error"][row].as_py() if "error" in table.column_names else None

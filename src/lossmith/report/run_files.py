@@ -111,7 +111,7 @@ def read_run(folder: Path, label: str) -> Run:
         )
     gaps: dict[str, Gap] = {}
 
-    def read(path: Path, reader: Callable[[Path], Any], empty: Any, command: str) -> Any:
+    def read(path: Path, reader: Callable[[Path], Any], command: str, *, empty: Any = None) -> Any:
         try:
             if path.exists():
                 return reader(path)
@@ -121,22 +121,22 @@ def read_run(folder: Path, label: str) -> Run:
         return empty
 
     again = f"lossmith run {files.config}"
-    metrics = read(files.metrics(), _mapping, None, f"lossmith evaluate {folder}")
+    metrics = read(files.metrics(), _mapping, f"lossmith evaluate {folder}")
     others = {}
     for path in sorted(folder.glob("metrics.*.json")):
-        found = read(path, _mapping, None, f"lossmith evaluate {folder} --split {path.name.split('.')[1]}")
+        found = read(path, _mapping, f"lossmith evaluate {folder} --split {path.name.split('.')[1]}")
         if found is not None:
             others[path.name.removeprefix("metrics.").removesuffix(".json")] = found
     return Run(
         label=label,
         files=files,
-        config=read(files.config, _yaml, {}, again),
-        manifest=read(files.manifest_file, _mapping, {}, again),
-        audit=read(files.audit, _mapping, None, f"lossmith prepare {files.config}"),
-        history=read(files.history, read_jsonl, [], f"lossmith train {files.config}"),
+        config=read(files.config, _yaml, again, empty={}),
+        manifest=read(files.manifest_file, _mapping, again, empty={}),
+        audit=read(files.audit, _mapping, f"lossmith prepare {files.config}"),
+        history=read(files.history, read_jsonl, f"lossmith train {files.config}", empty=[]),
         metrics=metrics,
         other_metrics=others,
-        rejected=read(files.rejected, read_jsonl, [], f"lossmith prepare {files.config}"),
+        rejected=read(files.rejected, read_jsonl, f"lossmith prepare {files.config}", empty=[]),
         gaps=gaps,
     )
 

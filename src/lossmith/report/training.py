@@ -20,7 +20,10 @@ def loss_charts(runs: Sequence[Run]) -> list[Chart]:
     if not _is_its_term(runs):
         charts.append(
             _over_runs(
-                "Objective (weighted total)", runs, lambda row: row.get("loss"), lambda row: row.get("eval_loss")
+                "Objective (weighted total)",
+                runs,
+                lambda row: row.get("loss"),
+                evaluation=lambda row: row.get("eval_loss"),
             )
         )
     for name in _terms(runs):
@@ -28,7 +31,11 @@ def loss_charts(runs: Sequence[Run]) -> list[Chart]:
         unit = row.unit_of_value if row else ""
         charts.append(
             _over_runs(
-                f"{name}, unweighted", runs, _term(name, "value"), _evaluated(name), unit="" if unit == "1" else unit
+                f"{name}, unweighted",
+                runs,
+                _term(name, "value"),
+                evaluation=_evaluated(name),
+                unit="" if unit == "1" else unit,
             )
         )
     return [drawn for drawn in charts if drawn is not None]
@@ -58,9 +65,9 @@ def other_charts(runs: Sequence[Run]) -> list[Chart]:
         for key in row
         if key not in ("step", "seconds", "eval_loss", "epoch") and key.removeprefix("eval_") not in terms
     )
-    charts = [_over_runs(f"{name} on validation records", runs, None, _evaluated(name)) for name in measured]
-    charts.append(_over_runs("Learning rate", runs, lambda row: row.get("learning_rate"), None, floor=0.0))
-    charts.append(_over_runs("Norm of the gradient", runs, lambda row: row.get("grad_norm"), None, floor=0.0))
+    charts = [_over_runs(f"{name} on validation records", runs, None, evaluation=_evaluated(name)) for name in measured]
+    charts.append(_over_runs("Learning rate", runs, lambda row: row.get("learning_rate"), floor=0.0))
+    charts.append(_over_runs("Norm of the gradient", runs, lambda row: row.get("grad_norm"), floor=0.0))
     return [drawn for drawn in charts if drawn is not None]
 
 
@@ -75,8 +82,8 @@ def _over_runs(
     title: str,
     runs: Sequence[Run],
     training: Reader | None,
-    evaluation: Reader | None,
     *,
+    evaluation: Reader | None = None,
     unit: str = "",
     floor: float = -math.inf,
 ) -> Chart | None:
