@@ -82,9 +82,13 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of one run; nothing is created until it is written."""
+    """Paths of one run; nothing is created until it is written.
+
+    Of the processes of a distributed run only the first `writes`; in the others writing does nothing.
+    """
 
     path: Path
+    writes: bool = True
 
     config = property(lambda self: self.path / "config.yaml")
     manifest_file = property(lambda self: self.path / "manifest.json")
@@ -111,6 +115,8 @@ class RunFolder:
 
     def update_manifest(self, **entries: Any) -> None:
         """Set top-level entries; mappings are merged one level deep."""
+        if not self.writes:
+            return
         manifest = self.manifest()
         for key, value in entries.items():
             old = manifest.get(key)
@@ -128,6 +134,9 @@ class RunFolder:
         """Hold the folder: two processes writing one run would interleave their files."""
         from filelock import FileLock, Timeout
 
+        if not self.writes:
+            yield
+            return
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / ".lock", timeout=0)
         try:

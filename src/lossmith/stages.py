@@ -88,8 +88,14 @@ def run(
     from lossmith.train.facts import run_facts
     from lossmith.train.predict import predict_split
     from lossmith.train.progress import log_to
-    from lossmith.train.run import claim_folder, prepare_in, train, training_state
+    from lossmith.train.run import claim_folder, prepare_in, processes, train, training_state
 
+    if processes() > 1:
+        raise InputError(
+            "`lossmith run` is one process",
+            got=f"{processes()} processes",
+            expected="torchrun ... -m lossmith.cli train CONFIG, then lossmith run CONFIG for the other stages",
+        )
     settings = require_complete(load_config(config, overrides))
     folder = claim_folder(settings)
     if settings.train is not None:

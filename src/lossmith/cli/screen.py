@@ -18,16 +18,15 @@ from lossmith.evaluate.rows import comparison_rows, figure_rows
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str | None = None) -> None:
-    """A table of rows with the same keys; text is never read as markup."""
-    if not rows:
-        return
+    """A table with a column for each key; text is never read as markup."""
     console = Console()
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for key in rows[0]:
-        numeric = all(isinstance(row[key], int | float | None) for row in rows)
-        table.add_column(str(key), justify="right" if numeric else "left", overflow="fold")
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    for key in keys:
+        numeric = all(isinstance(row.get(key), int | float | None) for row in rows)
+        table.add_column(key, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_shown(value)) for value in row.values()))
+        table.add_row(*(Text(_shown(row.get(key))) for key in keys))
     console.print(table)
 
 
@@ -35,8 +34,8 @@ def print_metrics(metrics: Mapping[str, Any], *, title: str | None = None) -> No
     """metrics.json as a table with baselines, its notes and gates."""
     rows = []
     for row in figure_rows(metrics):
-        low, high = row.pop("low"), row.pop("high")
-        row["95 % interval"] = row.pop("reason") if low is None else f"{low:.4g} to {high:.4g}"
+        low, high, reason = row.pop("low"), row.pop("high"), row.pop("reason")
+        row["95 % interval"] = reason if low is None else f"{low:.4g} to {high:.4g}"
         rows.append(row)
     print_rows(rows, title=title or f"{metrics['split']}, {metrics['n']} records")
     for note in metrics.get("notes", []):
@@ -49,8 +48,8 @@ def print_comparison(comparison: Mapping[str, Any]) -> None:
     """A comparison as a table, with what the test says in words."""
     rows = []
     for row in comparison_rows(comparison):
-        low, high = row.pop("low"), row.pop("high")
-        row["95 % interval"] = row.pop("reason") if low is None else f"{low:+.4g} to {high:+.4g}"
+        low, high, reason = row.pop("low"), row.pop("high"), row.pop("reason")
+        row["95 % interval"] = reason if low is None else f"{low:+.4g} to {high:+.4g}"
         rows.append(row | {"against": Path(row["against"]).name, "run": Path(row["run"]).name})
     print_rows(rows, title=f"paired comparison on {comparison['n']} records")
 

@@ -17,6 +17,7 @@ from lossmith.names import METRICS, load_attribute
 
 # Ours, or carried out by us: the Trainer never sees them.
 _OWN = {
+    "load_best_model_at_end",
     "device",
     "max_eval_samples",
     "share_steps",
@@ -87,7 +88,7 @@ def training_arguments(
     values: dict[str, Any] = {k: v for k, v in train.model_dump().items() if k not in _OWN and v is not None}
     values |= _named(train)
     try:
-        return TrainingArguments(
+        arguments = TrainingArguments(
             output_dir=str(output_dir),
             seed=seed,
             data_seed=seed,
@@ -105,8 +106,11 @@ def training_arguments(
             **(values | {"greater_is_better": greater_is_better(train)}),
             **train.hf,
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ImportError) as error:
         raise ConfigError(f"train does not hold together: {error}", got=train.hf or None) from error
+    # Set afterwards: at construction it asks that saves fall on evaluations, but every new best is saved here anyway.
+    arguments.load_best_model_at_end = train.load_best_model_at_end
+    return arguments
 
 
 def _named(train: TrainConfig) -> dict[str, Any]:

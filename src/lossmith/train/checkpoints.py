@@ -69,5 +69,7 @@ def clear_leftovers(folder: Path) -> None:
 
 def cut_history(run: RunFolder, step: int) -> None:
     """Take lines after `step` out of the history: they are written again by the steps that follow."""
+    if not run.history.exists():
+        return
     rows = [row for row in read_jsonl(run.history) if row["step"] <= step]
     write_text(run.history, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

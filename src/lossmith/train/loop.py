@@ -37,6 +37,7 @@ from lossmith.train.checkpoints import clear_leftovers, complete_checkpoints, cu
 from lossmith.train.facts import objective_facts
 from lossmith.train.measure import measure_text
 from lossmith.train.preflight import Plan, check_positions, plan_steps, tell
+from lossmith.train.run import processes
 from lossmith.train.stopping import EarlyStopping
 from lossmith.train.trainer import ObjectiveTrainer, Work
 
@@ -58,7 +59,7 @@ def build_trainer(
     spans = {term.name: list(term.span) for term in objective.terms}
     check_positions(prepared.audit, spans)
     rows = training_rows(prepared, train, seed=config.seed)
-    plan = plan_steps(train, records=len(rows["train"]), processes=_processes())
+    plan = plan_steps(train, records=len(rows["train"]), processes=processes())
     tell(plan, prepared.audit, say=logger.info, warn=warn)
     seed_everything(config.seed)
     tokenizer = prepared_tokenizer(prepared)
@@ -100,6 +101,7 @@ def build_trainer(
         warn=warn,
         measure=_measure(config, prepared, tokenizer, loaded.end_ids),
         share_steps=plan.share_steps,
+        total_steps=plan.total_steps,
     )
     return _trainer(work, loaded.model, config, plan=plan, precision=precision), loaded
 
@@ -187,14 +189,10 @@ def seed_everything(seed: int) -> None:
 
 def fit(trainer: ObjectiveTrainer, run: RunFolder, train: TrainConfig, *, total_steps: int) -> None:
     """Train, from the last whole checkpoint where there is one; afterwards the model is the best one."""
-    clear_leftovers(run.checkpoints)
     checkpoint = _start(run, train)
     if checkpoint is not None:
         logger.info("going on from step %d", step_of(checkpoint))
-        cut_history(run, step_of(checkpoint))
         trainer.restore(checkpoint)
-    else:
-        run.history.unlink(missing_ok=True)
     try:
         if checkpoint is not None and trainer.is_finished(checkpoint, total_steps):
             trainer.finish_from(checkpoint)
@@ -211,9 +209,17 @@ def fit(trainer: ObjectiveTrainer, run: RunFolder, train: TrainConfig, *, total_
 
 
 def _start(run: RunFolder, train: TrainConfig) -> Path | None:
-    if train.resume_from_checkpoint and not complete_checkpoints(run.checkpoints):
-        return Path(train.resume_from_checkpoint)
-    return next(reversed(complete_checkpoints(run.checkpoints)), None)
+    """The checkpoint to go on from, as the first process finds it; history after it is taken out."""
+    found: list[Path | None] = [None]
+    if run.writes:
+        clear_leftovers(run.checkpoints)
+        whole = complete_checkpoints(run.checkpoints)
+        given = Path(train.resume_from_checkpoint) if train.resume_from_checkpoint else None
+        found = [whole[-1] if whole else given]
+        cut_history(run, step_of(found[0]) if found[0] else 0)
+    if processes() > 1:
+        torch.distributed.broadcast_object_list(found)
+    return found[0]
 
 
 def save(trainer: ObjectiveTrainer, loaded: Loaded, run: RunFolder, prepared: Prepared) -> None:
@@ -248,12 +254,6 @@ def prepared_tokenizer(prepared: Prepared) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(str(prepared.tokenizer))
-
-
-def _processes() -> int:
-    import os
-
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _to(batch: Mapping[str, Any], model: Any) -> dict[str, Any]:

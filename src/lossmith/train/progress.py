@@ -15,10 +15,17 @@ logger = logging.getLogger("lossmith")
 
 
 @contextmanager
-def log_to(path: Path, *, quiet: bool) -> Iterator[None]:
-    """Send what lossmith says to train.log, and to the terminal unless quiet."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    to_file = logging.FileHandler(path, encoding="utf-8")
+def log_to(path: Path | None, *, quiet: bool) -> Iterator[None]:
+    """Send what lossmith says to train.log, and to the terminal unless quiet; what libraries say, to the log alone.
+
+    Without a path nothing is kept: other processes of a distributed run leave the log to the first.
+    """
+    from transformers.utils import logging as library
+
+    to_file: logging.Handler = logging.NullHandler()
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        to_file = logging.FileHandler(path, encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     to_screen = logging.StreamHandler(sys.stderr)
     to_screen.setLevel(logging.WARNING if quiet else logging.INFO)
@@ -28,9 +35,15 @@ def log_to(path: Path, *, quiet: bool) -> Iterator[None]:
     logger.propagate = False
     logger.addHandler(to_file)
     logger.addHandler(to_screen)
+    library.disable_default_handler()
+    library.disable_progress_bar()
+    library.add_handler(to_file)
     try:
         yield
     finally:
+        library.remove_handler(to_file)
+        library.enable_progress_bar()
+        library.enable_default_handler()
         logger.removeHandler(to_file)
         logger.removeHandler(to_screen)
         logger.setLevel(level)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +51,7 @@ def train(
     if settings.train is None:
         raise ConfigError("train is null, so there is nothing to train", fix="lossmith run evaluates the base model")
     run = claim_folder(settings)
-    with run.lock(), log_to(run.log, quiet=quiet):
+    with run.lock(), log_to(run.log if run.writes else None, quiet=quiet or not run.writes):
         state = training_state(run)
         if state == "done" and not fresh:
             logger.info("%s is trained already", run.path)
@@ -60,9 +62,10 @@ def train(
                 got=f"{len(list(run.checkpoints.glob('checkpoint-*')))} checkpoints",
                 expected="--resume to go on from the last checkpoint, or --fresh to start again",
             )
-        if fresh:
+        if fresh and run.writes:
             _clear(run)
-        write_text(run.config, as_yaml(settings))
+        if run.writes:
+            write_text(run.config, as_yaml(settings))
         _train_in(run, settings)
         return _result(run)
 
@@ -71,10 +74,20 @@ def claim_folder(config: Config) -> RunFolder:
     """The run's folder: its name, or its name and a stamp where another configuration holds that name."""
     digest = training_hash(config)
     for name in (config.name, f"{config.name}-{digest[:8]}"):
-        run = RunFolder(Path(config.runs_dir).expanduser() / name)
+        run = RunFolder(Path(config.runs_dir).expanduser() / name, writes=is_first_process())
         if not run.config.exists() or training_hash(load_config(run.config)) == digest:
             return run
     raise InputError(f"{run.path} is taken by another configuration", got=digest, fix="give the run another name=...")
+
+
+def processes() -> int:
+    """Processes of this run, as torchrun tells them."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first_process() -> bool:
+    """Whether this process writes the run's files."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def training_state(run: RunFolder) -> str:
@@ -110,7 +123,10 @@ def stage(run: RunFolder, name: str) -> Iterator[None]:
     start = time.monotonic()
     yield
     seconds = round(time.monotonic() - start, 3)
-    run.update_manifest(stages={name: {"seconds": seconds, "peak_memory_bytes": peak_memory_bytes()}})
+    finished = datetime.now(UTC).isoformat(timespec="seconds")
+    run.update_manifest(
+        stages={name: {"seconds": seconds, "peak_memory_bytes": peak_memory_bytes()}}, finished=finished
+    )
 
 
 def prepare_in(run: RunFolder, config: Config, *, progress: Any = None) -> Prepared:
@@ -121,8 +137,9 @@ def prepare_in(run: RunFolder, config: Config, *, progress: Any = None) -> Prepa
 
     with stage(run, "prepare"):
         prepared = prepare_config(config, progress=progress)
-    write_json(run.audit, prepared.audit)
-    shutil.copyfile(prepared.folder / "rejected.jsonl", run.rejected)
+    if run.writes:
+        write_json(run.audit, prepared.audit)
+        shutil.copyfile(prepared.folder / "rejected.jsonl", run.rejected)
     run.update_manifest(
         data={
             "fingerprint": prepared.fingerprint,
@@ -142,11 +159,11 @@ def _train_in(run: RunFolder, config: Config) -> None:
     from lossmith.train.loop import build_trainer, fit, save
 
     assert config.train is not None
-    run.update_manifest(**run_facts(config))
+    run.update_manifest(**run_facts(config), processes=processes())
     prepared = prepare_in(run, config)
     with stage(run, "train"):
         trainer, loaded = build_trainer(run, config, prepared, warn=warn_into(run))
-        fit(trainer, run, config.train, total_steps=run.manifest()["plan"]["total_steps"])
+        fit(trainer, run, config.train, total_steps=trainer.work.total_steps)
         save(trainer, loaded, run, prepared)
 
 

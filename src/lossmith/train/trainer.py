@@ -43,6 +43,7 @@ class Work:
     warn: Callable[[str], None]
     measure: Callable[[nn.Module], dict[str, float]] | None = None
     share_steps: int = 50
+    total_steps: int = 0
     progress: LiveProgress = field(default_factory=LiveProgress)
 
 

@@ -1,0 +1,5 @@
+"""`python -m lossmith.cli`, the form that torchrun starts."""
+
+from lossmith.cli.app import main
+
+main()
