@@ -25,12 +25,11 @@ def inspect(
     html: Annotated[Path | None, typer.Option("--html", help="Write the record as a page, too.")] = None,
     tensors: Annotated[bool, typer.Option("--tensors", help="Show the collated batch of the record.")] = False,
     all_: Annotated[bool, typer.Option("--all", help="Fold nothing.")] = False,
-    losses: Annotated[
-        bool, typer.Option("--loss/--no-loss", help="Ask a run's model for the loss of every token.")
-    ] = True,
     json_: Json = False,
 ) -> None:
     """Show what the model sees of a record: its tokens, what is learned, which terms read it, and the way back to text.
+
+    A run's model tells the loss of every token; RUN/config.yaml in place of RUN leaves the model out.
 
     Example: lossmith inspect recipes/sinkhorn data.files=recipes.jsonl model=scratch-tiny --id recipes.jsonl:3
     """
@@ -40,7 +39,7 @@ def inspect(
     from lossmith.errors import LossmithError
 
     with counting("preparing", "records", quiet=json_) as progress:
-        found = inspect_record(target, overrides or [], split=split, id=id_, losses=losses, progress=progress)
+        found = inspect_record(target, overrides or [], split=split, id=id_, progress=progress)
     if json_:
         typer.echo(json.dumps(found.as_json(tensors=tensors), ensure_ascii=False, indent=1, allow_nan=False))
     else:

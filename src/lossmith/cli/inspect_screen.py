@@ -66,20 +66,19 @@ def print_batch(found: Inspection, *, whole: bool = False) -> None:
         shapes.add_row(name, str(shape), told.get(name, ""))
     console.print(shapes, "")
     names = [name for name, _ in batch.positions[0].spans] if batch.positions else []
+    lossy = [("loss", "right")] if found.mean_loss is not None else []
     heads = [("position", "right"), ("hidden at", "right"), ("token there", "left"), ("predicts", "right")]
-    table = _grid(*heads, ("label", "left"), *((name, "right") for name in names), ("loss", "right"))
-    rows = list(batch.positions)
-    folded = not whole and len(rows) > 4 * _FOLDED_ROWS
-    shown = [*rows[:_FOLDED_ROWS], *rows[-_FOLDED_ROWS:]] if folded else rows
-    for number, at in enumerate(shown):
-        if folded and number == _FOLDED_ROWS:
-            table.add_row("", "", f"… {len(rows) - len(shown)} positions folded (--all shows them)")
+    table = _grid(*heads, ("id", "right"), ("label", "left"), *((name, "right") for name in names), *lossy)
+    left_out = 0 if whole else max(0, len(batch.positions) - 2 * _FOLDED_ROWS)
+    for number, at in enumerate(batch.positions):
+        if left_out and number == _FOLDED_ROWS:
+            table.add_row("…", "", f"{left_out} more (--all)")
+        if left_out and _FOLDED_ROWS <= number < _FOLDED_ROWS + left_out:
+            continue
         here, there = found.tokens[at.hidden], found.tokens[at.hidden + 1]
-        items = [str(item) if item >= 0 else "" for _, item in at.spans]
-        label = f"{at.label} {_quoted(there)}"
-        table.add_row(
-            str(at.position), str(at.hidden), _quoted(here), str(at.hidden + 1), label, *items, _number(there.loss)
-        )
+        cells = [str(at.position), str(at.hidden), _quoted(here), str(there.index), str(at.label), _quoted(there)]
+        cells += [str(item) if item >= 0 else "" for _, item in at.spans]
+        table.add_row(*(Text(cell) for cell in cells), *([_number(there.loss)] if lossy else []))
     console.print(table)
 
 
@@ -130,7 +129,7 @@ def _flow(tokens: Sequence[Token], *, whole: bool) -> Table:
     table.add_column(width=1, style="bold")
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for (role, supervised), run in groupby(tokens, key=lambda token: (token.role, token.supervised)):
+    for (role, supervised), run in groupby(tokens, key=_stretch):
         text = Text()
         open_spans: list[tuple[str, int]] = []
         for token in _fold_text(list(run), keep=whole or supervised):
@@ -145,6 +144,11 @@ def _flow(tokens: Sequence[Token], *, whole: bool) -> Table:
             text.right_crop(1)
         table.add_row("*" if supervised else "", Text(role, _style(role, supervised=False)), text)
     return table
+
+
+def _stretch(token: Token) -> tuple[str, bool]:
+    """What one row of the text holds together: what a chat template writes is one, its special tokens among it."""
+    return ("template" if token.role == "special" else token.role), token.supervised
 
 
 def _change_spans(text: Text, held: list[tuple[str, int]], now: Sequence[tuple[str, int]]) -> None:

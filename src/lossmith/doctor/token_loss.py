@@ -1,0 +1,79 @@
+"""The loss of every supervised token of a record under a run's model, in nats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lossmith.config.schema import Config
+from lossmith.losses import Objective
+from lossmith.losses.cross_entropy import cross_entropy
+from lossmith.models.load import load_model, load_tokenizer
+from lossmith.models.precision import choose_precision
+from lossmith.runs import RunFolder
+from lossmith.tasks.causal import CausalForward
+from lossmith.tasks.parts import Parts
+from lossmith.train.run import training_state
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from lossmith.losses import Statistics
+
+
+def has_model(run: RunFolder, config: Config) -> bool:
+    """Whether the run has a model to ask: its trained one, or, where nothing is trained, its base."""
+    return config.train is None or training_state(run) == "done"
+
+
+def losses_of(
+    run: RunFolder, config: Config, batch: Mapping[str, Any], *, tokenizer: PreTrainedTokenizerBase
+) -> list[float]:
+    """Cross-entropy of every position of a collated batch, in its order."""
+    precision = choose_precision(device=config.train.device if config.train else "auto", dtype=config.model.dtype)
+    model_config = config.model
+    if config.train is not None:
+        model_config = config.model.model_copy(update={"base": str(run.model), "add_tokens": []})
+        tokenizer = load_tokenizer(model_config)
+    loaded = load_model(model_config, tokenizer, precision=precision, seed=config.seed, training=False)
+    forward = CausalForward(loaded.model, real_tokens=len(tokenizer), needs_embeddings=False)
+    with torch.no_grad(), precision.autocast():
+        parts = forward(loaded.model, _on(batch, precision.device))
+        return position_losses(parts).tolist()
+
+
+def position_losses(parts: Parts) -> Tensor:
+    """Cross-entropy of each position, (positions,) in nats, computed by the engine's own tiles.
+
+    >>> from lossmith.losses import Head
+    >>> labels, examples = torch.tensor([1, 2]), torch.tensor([0, 0])
+    >>> position_losses(Parts(torch.zeros(2, 3), Head(torch.zeros(4, 3)), labels, {}, examples))
+    tensor([1.3863, 1.3863])
+    """
+    seen: list[Tensor] = []
+
+    def remembered(stats: Statistics) -> Tensor:
+        values = cross_entropy(stats)
+        seen.append(values.detach().float().cpu())
+        return values
+
+    # An objective keeps sums alone; the separable formula itself sees every position, tile by tile in their order.
+    (term,) = Objective({"cross_entropy": 1.0}).terms
+    with torch.no_grad():
+        Objective.of((replace(term, function=lambda stats, **_: remembered(stats)),))(
+            parts.hidden, parts.head, parts.labels
+        )
+    return torch.cat(seen) if seen else torch.zeros(0)
+
+
+def _on(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    def moved(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: moved(inner) for name, inner in value.items()}
+        return value.to(device) if isinstance(value, Tensor) else value
+
+    return {name: moved(value) for name, value in batch.items()}
