@@ -94,12 +94,8 @@ def test_splits(configure: Callable[..., Path], dishes: Path) -> None:
         inspect_record(config, split="validaton")
 
 
-def test_a_prompt_of_which_nothing_fits(configure: Callable[..., Path], write: Callable[..., Path]) -> None:
-    talk = [{"role": "user", "content": "a b c d"}, {"role": "assistant", "content": "e"}]
-    file = write([{"talk": talk} for _ in range(8)])
-    config = configure(
-        data={"files": str(file), "messages": "talk", "split": {"validation": 0.5, "test": 0}, "max_length": 5},
-        train=None,
-    )
-    found = inspect_record(config, split="validation")
-    assert found.status in ("failed", "prepared") and not found.disagreements
+def test_a_row_that_has_an_error_in_place_of_tokens(config: Path, change_row: Callable[..., None]) -> None:
+    folder = Path(inspect_record(config).folder)
+    change_row(folder, "error", lambda _: "nothing of the prompt fits into data.max_length")
+    found = inspect_record(config, id="dish-1")
+    assert found.status == "failed" and "nothing of the prompt fits" in str(found.reason) and not found.tokens

@@ -35,7 +35,6 @@ def trained(configure: Callable[..., Path], dishes: Path) -> Path:
     return train(config, quiet=True).path
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_the_loss_of_a_token_is_that_of_predicting_it(trained: Path, dishes: Path) -> None:
     found = inspect_record(trained, id="dish-3")
     assert found.answer is not None and found.answer.ok and not found.disagreements and not found.notes

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lossmith.data.describe import Described, TokenView
+from lossmith.data.tokenizer_facts import tokenizer_facts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -75,18 +77,27 @@ def compare_answer(
     """
     ids = row["input_ids"]
     pieces = [decode_inside(ids, start, end, tokenizer) for start, end in runs(supervised)]
+    first = supervised[0] if supervised else 0
+    begins = set(ids[:first]) <= set(tokenizer.all_special_ids)
     if fresh is None:
-        last = pieces[-1] if pieces else ""
-        ends = [decode([number], tokenizer) for number in end_ids]
-        expected = str(row["target"]) + next((end for end in ends if last.endswith(end)), ends[0])
-        # What a template writes before the answer (empty thoughts) is learned, too, but is not in the target.
-        return Comparison(expected if last.endswith(expected) else last, expected)
+        return _against_target(pieces, str(row["target"]), [decode([number], tokenizer) for number in end_ids])
     rendered, encoded = fresh.rendered, fresh.encoded
     if encoded.truncation in ("cut_prompt", "cut_answer"):
-        kept = ["".join(view.text for view in fresh.tokens[a:b]) for a, b in encoded.supervised]
-        return Comparison("".join(pieces), "".join(kept), cut=True)
-    answers = "".join(rendered.text[start:end] for start, end in rendered.supervised)
-    return Comparison("".join(pieces), answers + (str(tokenizer.eos_token) if rendered.append_eos else ""))
+        cut, expected = True, "".join(view.text for a, b in encoded.supervised for view in fresh.tokens[a:b])
+    else:
+        cut, expected = False, "".join(rendered.text[start:end] for start, end in rendered.supervised)
+        expected += str(tokenizer.eos_token) if rendered.append_eos else ""
+    got = "".join(pieces)
+    return Comparison(_without_own_blanks(got, expected, tokenizer, places=int(begins)), expected, cut=cut)
+
+
+def _against_target(pieces: Sequence[str], target: str, ends: Sequence[str]) -> Comparison:
+    """The last answer against the stored target, which lacks what a template writes before it and blanks after it."""
+    *earlier, last = pieces or [""]
+    end = next((end for end in ends if last.endswith(end)), None)
+    whole = end is not None and last.removesuffix(end).rstrip().endswith(target.rstrip())
+    expected = last if whole else target + (end or ends[0])
+    return Comparison("".join(pieces), "".join([*earlier, expected]))
 
 
 def compare_text(ids: Sequence[int], fresh: Described, tokenizer: PreTrainedTokenizerBase) -> Comparison:
@@ -101,8 +112,29 @@ def compare_text(ids: Sequence[int], fresh: Described, tokenizer: PreTrainedToke
     last = next((i for i in range(len(views), first, -1) if not added(views[i - 1])), first)
     cut = fresh.encoded.truncation in ("cut_prompt", "cut_answer")
     middle = "".join(view.text for view in views[first:last]) if cut else fresh.rendered.text
-    before, after = ("".join(view.text for view in part) for part in (views[:first], views[last:]))
-    return Comparison(decode(ids, tokenizer), before + middle + after, cut=cut)
+    before, after = ("".join(decode([view.id], tokenizer) for view in part) for part in (views[:first], views[last:]))
+    expected = before + middle + after
+    return Comparison(_without_own_blanks(decode(ids, tokenizer), expected, tokenizer), expected, cut=cut)
+
+
+def _without_own_blanks(
+    got: str, expected: str, tokenizer: PreTrainedTokenizerBase, *, places: int | None = None
+) -> str:
+    """`got` without the blanks that some tokenizers put before a text and after a special token.
+
+    `places` is at how many of those places, from the left, the tokenizer may have done so; None for all.
+    """
+    facts = tokenizer_facts(tokenizer)
+    if not facts.leads[0]:
+        return got
+    parts = re.compile(f"({facts.special.pattern})")
+    ours, theirs = parts.split(got), parts.split(expected)
+    if len(ours) != len(theirs):
+        return got
+    for place, (a, b) in list(enumerate(zip(ours, theirs, strict=True)))[:places]:
+        if len(a) - len(a.lstrip(" ")) == len(b) - len(b.lstrip(" ")) + 1:
+            ours[place] = a[1:]
+    return "".join(ours)
 
 
 def runs(indices: Sequence[int]) -> list[tuple[int, int]]:
