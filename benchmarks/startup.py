@@ -43,7 +43,7 @@ def main() -> None:
     for name, taken in found.items():
         own = taken["median"] - bare
         target = f", target {TARGETS[name]} s" if name in TARGETS else ""
-        print(f"{name}: minimum {taken['min']:.3f} s, median {taken['median']:.3f} s, beyond python {own:.3f} s{target}")
+        print(f"{name}: minimum {taken['min']:.3f} s, median {taken['median']:.3f} s, own {own:.3f} s{target}")
     if given.json:
         given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from lossmith.errors import InputError
 from lossmith.losses import Objective, embedding_scale
 from lossmith.losses.transport import Clouds, sinkhorn_divergence
-from oracles import transport as oracle
+from tests.oracles import transport as oracle
 
 from .batches import make_batch, relative_error
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lossmith.losses import LOSSES, Objective
-from oracles import heads, set_losses, token_losses
+from tests.oracles import heads, set_losses, token_losses
 
 from .batches import Batch, make_batch, relative_error
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kitchen import PLAIN, TRANSPORT, write_run
 
 from lossmith.evaluate.compare import compare_runs
+
+from .kitchen import PLAIN, TRANSPORT, write_run
 
 
 @pytest.fixture(scope="session")

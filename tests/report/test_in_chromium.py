@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_inspect_page import inspection
 
 from lossmith.report.inspect_page import write_inspection
 from lossmith.report.page import write_report
+
+from .test_inspect_page import inspection
 
 CHROMIUM = Path("/usr/bin/chromium")
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reading import Page, read_page
 
 from lossmith.report.inspect_page import visible, write_inspection
+
+from .reading import Page, read_page
 
 BIDI = chr(0x202E)
 PIECES: list[tuple[str, str, list[tuple[str, int]], list[str], float | None]] = [

@@ -12,12 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from kitchen import PLAIN, TRANSPORT, history, predictions, write_run
-from reading import Page, read_page
 
 from lossmith.errors import InputError
 from lossmith.report.page import write_report
 from lossmith.runs import RunFolder, read_json, write_json
+
+from .kitchen import PLAIN, TRANSPORT, history, predictions, write_run
+from .reading import Page, read_page
 
 HOSTILE = (
     '</script><script>alert(1)</script><img src=x onerror="alert(2)"> & &lt; {{ 7*7 }} '

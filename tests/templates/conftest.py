@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shapes import for_shape
 from transformers import PreTrainedTokenizerFast
+
+from .shapes import for_shape
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,6 @@ import datetime
 from typing import Any
 
 import pytest
-import shapes
-from shapes import END_OF, SHAPES, byte_level, for_shape
 
 from lossmith.config.data import DataConfig
 from lossmith.data.chat_template import freeze_date
@@ -16,6 +14,9 @@ from lossmith.data.record_text import BareRecord
 from lossmith.data.rejection import RecordError
 from lossmith.data.template import Template
 from lossmith.errors import ConfigError, DataError
+
+from . import shapes
+from .shapes import END_OF, SHAPES, byte_level, for_shape
 
 USER, ASSISTANT, SYSTEM = "user", "assistant", "system"
 CHAT = [

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from shapes import SHAPES, byte_level, for_shape, lossy, sentence_piece
 from transformers import PreTrainedTokenizerFast
 
 from lossmith.config.data import DataConfig
@@ -20,6 +19,8 @@ from lossmith.data.rendered import Encoded, Rendered
 from lossmith.data.template import Template
 from lossmith.errors import ConfigError
 from lossmith.spans.tokens import TokenSpan
+
+from .shapes import SHAPES, byte_level, for_shape, lossy, sentence_piece
 
 RECIPE_ANSWER = (
     '{"ingredients": [{% for x in ingredients %}{{ ", " if not loop.first }}'

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shapes import byte_level, for_shape
 
 from lossmith.config.data import DataConfig
 from lossmith.data.encode import encode
@@ -16,6 +15,8 @@ from lossmith.data.rejection import RecordError
 from lossmith.data.template import Template
 from lossmith.data.template_form import read_form
 from lossmith.errors import ConfigError
+
+from .shapes import byte_level, for_shape
 
 CHAT = [{"role": "user", "content": "{{ q }}"}, {"role": "assistant", "content": "{{ a }}"}]
 

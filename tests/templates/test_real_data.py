@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shapes import byte_level, for_shape
 
 from lossmith.config.data import DataConfig
 from lossmith.config.load import load_config
@@ -18,6 +17,8 @@ from lossmith.data.encode import encode
 from lossmith.data.record_text import BareRecord
 from lossmith.data.template import Template
 from lossmith.spans.characters import intervals_of
+
+from .shapes import byte_level, for_shape
 
 
 @pytest.mark.parametrize("shape", ["chatml", "llama", "thinking", "built in"])

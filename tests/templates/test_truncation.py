@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from shapes import byte_level, for_shape, sentence_piece
 
 from lossmith.config.data import DataConfig
 from lossmith.data.encode import encode, prompt_ids
@@ -14,6 +13,8 @@ from lossmith.data.rendered import Encoded, Rendered
 from lossmith.data.template import Template
 from lossmith.errors import DataError
 from lossmith.spans.tokens import TokenSpan
+
+from .shapes import byte_level, for_shape, sentence_piece
 
 PLAIN = byte_level()
 
