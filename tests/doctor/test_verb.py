@@ -94,6 +94,8 @@ def test_a_planted_shift_leaves_with_1_after_showing_it(
     code, out, err = call(config)
     assert code == 1 and "round trip: NO" in out and "character 0" in out
     assert "the supervised tokens" in err and "Traceback" not in err
+    code, out, err = call(config, "--quiet")
+    assert code == 1 and out == "" and "the supervised tokens" in err
     code, out, _ = call(config, "--json")
     assert code == 1 and json.loads(out)["round_trip"]["ok"] is False and json.loads(out)["disagreements"]
 

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from lossmith.cli.options import Json, Overrides
+from lossmith.cli.options import Json, Overrides, Quiet
 
 
-def inspect(
+def inspect(  # noqa: PLR0913 - one parameter an option
     target: Annotated[
         str, typer.Argument(metavar="CONFIG-or-RUN", help="A preset, a YAML or JSON file, or a run folder.")
     ],
@@ -25,6 +25,7 @@ def inspect(
     html: Annotated[Path | None, typer.Option("--html", help="Write the record as a page, too.")] = None,
     tensors: Annotated[bool, typer.Option("--tensors", help="Show the collated batch of the record.")] = False,
     all_: Annotated[bool, typer.Option("--all", help="Fold nothing.")] = False,
+    quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
     """Show what the model sees of a record: its tokens, what is learned, which terms read it, and the way back to text.
@@ -38,18 +39,20 @@ def inspect(
     from lossmith.doctor.inspect import inspect_record
     from lossmith.errors import LossmithError
 
-    with counting("preparing", "records", quiet=json_) as progress:
+    with counting("preparing", "records", quiet=quiet or json_) as progress:
         found = inspect_record(target, overrides or [], split=split, id=id_, progress=progress)
     if json_:
         typer.echo(json.dumps(found.as_json(tensors=tensors), ensure_ascii=False, indent=1, allow_nan=False))
-    else:
+    elif not quiet:
         print_inspection(found, whole=all_)
         if tensors and found.batch is not None:
             print_batch(found, whole=all_)
     if html is not None:
         from lossmith.report.inspect_page import write_inspection
 
-        typer.echo(f"page: {write_inspection(found.as_page(), html)}", err=json_)
+        path = write_inspection(found.as_page(), html)
+        if not quiet:
+            typer.echo(f"page: {path}", err=json_)
     if found.disagreements:
         raise LossmithError(
             "the prepared row of this record is not what its source gives",
