@@ -5,14 +5,19 @@ folder = lossmith.run("recipes/sinkhorn", ["data.files=recipes.jsonl", "model=sc
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lossmith.config.load import as_yaml, load_config, load_run_config, require_complete
+from lossmith.config.load import (
+    as_yaml,
+    evaluation_hash,
+    load_config,
+    load_run_config,
+    prediction_hash,
+    require_complete,
+)
 from lossmith.config.schema import Config
 from lossmith.errors import GateMissedError, InputError
 from lossmith.runs import RunFolder, open_run, write_text
@@ -81,14 +86,16 @@ def run(
 ) -> Path:
     """Carry out every stage that is missing or stale; returns the run folder.
 
-    A stage is stale when what it was made from has changed: predictions when the model or the generation settings
-    have, metrics when the predictions or the evaluation settings have.
+    A stage is stale when what it was made from has changed: the model when its sources or template have, predictions
+    when the model or the generation settings have, metrics when the predictions or the evaluation settings have.
     """
-    from lossmith.evaluate.run import evaluate_run
-    from lossmith.train.facts import run_facts
+    settings = require_complete(load_config(config, overrides))
+    # What is above tells mistakes before torch is loaded.
+    from lossmith.evaluate.run import evaluate_stage
     from lossmith.train.predict import predict_split
+    from lossmith.train.preflight import check_names
     from lossmith.train.progress import log_to
-    from lossmith.train.run import claim_folder, prepare_in, processes, train, training_state
+    from lossmith.train.run import claim_folder, data_changed, processes, stage, start_untrained, train, training_state
 
     if processes() > 1:
         raise InputError(
@@ -96,25 +103,26 @@ def run(
             got=f"{processes()} processes",
             expected="torchrun ... -m lossmith.cli train CONFIG, then lossmith run CONFIG for the other stages",
         )
-    settings = require_complete(load_config(config, overrides))
+    check_names(settings)
     folder = claim_folder(settings)
     if settings.train is not None:
-        train(settings, resume=training_state(folder) == "unfinished", quiet=quiet)
+        state = training_state(folder)
+        changed = state != "new" and data_changed(folder, settings)
+        train(settings, resume=state == "unfinished" and not changed, fresh=changed, quiet=quiet)
     with folder.lock(), log_to(folder.log, quiet=quiet):
         write_text(folder.config, as_yaml(settings))
-        if settings.train is None and "data" not in folder.manifest():
-            folder.update_manifest(**run_facts(settings))
-            prepare_in(folder, settings)
+        if settings.train is None:
+            start_untrained(folder, settings)
         split = settings.evaluate.split
-        made_from = _digest(settings.generate, settings.evaluate.limit, folder.manifest().get("trained"))
-        if not _fresh(folder, f"predict.{split}", made_from, folder.predictions(split)):
+        predicted = prediction_hash(settings, folder.manifest(), split=split)
+        if not _fresh(folder, f"predict.{split}", predicted, folder.predictions(split)):
             predict_split(folder, settings, split=split, progress=progress)
-            _remember(folder, f"predict.{split}", made_from)
-        scored_from = _digest(settings.evaluate, made_from, folder.manifest()["made_from"])
-        if not _fresh(folder, "evaluate", scored_from, folder.metrics()):
-            evaluate_run(folder, settings)
-            _remember(folder, "evaluate", scored_from)
-        report([folder.path])
+        scored = evaluation_hash(settings, folder.manifest(), split=split)
+        if not _fresh(folder, "evaluate", scored, folder.metrics()):
+            with stage(folder, "evaluate"):
+                evaluate_stage(folder, settings)
+        with stage(folder, "report"):
+            report([folder.path])
         logger.info("report: %s", folder.report)
     return folder.path
 
@@ -129,14 +137,5 @@ def check_gates(metrics: Mapping[str, Any]) -> None:
         raise GateMissedError(f"{len(missed)} of {len(metrics['gates'])} gates missed", got=told)
 
 
-def _digest(*parts: Any) -> str:
-    plain = [part.model_dump() if hasattr(part, "model_dump") else part for part in parts]
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def _fresh(folder: RunFolder, stage: str, made_from: str, output: Path) -> bool:
     return output.exists() and folder.manifest().get("made_from", {}).get(stage) == made_from
-
-
-def _remember(folder: RunFolder, stage: str, made_from: str) -> None:
-    folder.update_manifest(made_from={stage: made_from})

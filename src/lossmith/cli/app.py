@@ -25,7 +25,6 @@ from lossmith.errors import LossmithError
 
 app = typer.Typer(
     name="lossmith",
-    help="Fine-tune language models on the objective the task really has.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -79,7 +78,7 @@ def main() -> None:
         # Accepted wherever it stands, so that it can be added at the end of a failed command.
         sys.argv = [sys.argv[0], "--debug", *(a for a in sys.argv[1:] if a != "--debug")]
     try:
-        app()
+        app(prog_name="lossmith")
     except LossmithError as error:
         if debug:
             raise

@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
-from lossmith.cli.options import Json
+from lossmith.cli.options import Json, Quiet
 
 
 def compare(
     runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Runs scored on the same records.")],
     metrics: Annotated[str | None, typer.Option("--metrics", help="Names, separated by commas.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write the comparison as a page, too.")] = None,
+    quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
     """Compare runs record by record: difference, interval, permutation test, Holm over the metrics.
@@ -28,7 +29,9 @@ def compare(
     result = carry_out(runs, metrics=metrics.split(",") if metrics else None)
     if json_:
         typer.echo(json.dumps(result, ensure_ascii=False, indent=1))
-    else:
+    elif not quiet:
         print_comparison(result)
     if html is not None:
-        typer.echo(f"report: {report(runs, out=html, comparison=result)}", err=json_)
+        path = report(runs, out=html, comparison=result)
+        if not quiet:
+            typer.echo(f"report: {path}", err=json_)

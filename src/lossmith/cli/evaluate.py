@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lossmith.cli.options import Json, Overrides, RunArgument, Split
+from lossmith.cli.options import Json, Overrides, Quiet, RunArgument, Split
 
 
 def evaluate(
@@ -15,6 +15,7 @@ def evaluate(
     overrides: Overrides = None,
     split: Split = None,
     enforce: Annotated[bool, typer.Option("--enforce", help="Exit with 3 where a gate is missed.")] = False,
+    quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
     """Score the predictions of a run, with intervals and baselines.
@@ -28,7 +29,7 @@ def evaluate(
     metrics = carry_out(run, overrides or [], split=split)
     if json_:
         typer.echo(json.dumps(metrics, ensure_ascii=False, indent=1))
-    else:
+    elif not quiet:
         print_metrics(metrics)
     if enforce:
         check_gates(metrics)

@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
+from lossmith.cli.options import Quiet
+
 
 def init(
     preset: Annotated[str, typer.Argument(metavar="PRESET", help="A preset of `lossmith list presets`.")],
     out: Annotated[Path | None, typer.Option("--out", help="The file to write; default: NAME.yaml.")] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Write a commented configuration to start from.
 
@@ -25,4 +28,5 @@ def init(
     if path.exists():
         raise InputError(f"{path} exists already and is not overwritten", got=path, fix="name another with --out FILE")
     write_text(path, text)
-    typer.echo(f"wrote {path}; set data.files in it, then: lossmith run {path}")
+    if not quiet:
+        typer.echo(f"wrote {path}; set data.files in it, then: lossmith run {path}")

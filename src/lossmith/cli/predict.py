@@ -30,4 +30,5 @@ def predict(
         path = carry_out(
             run, overrides or [], split=split, allow_other_template=allow_other_template, progress=progress
         )
-    typer.echo(f"predictions: {path}")
+    if not quiet:
+        typer.echo(f"predictions: {path}")

@@ -23,5 +23,9 @@ def prepare(config: ConfigArgument, overrides: Overrides = None, quiet: Quiet = 
     if json_:
         typer.echo(json.dumps({"folder": str(prepared.folder), "audit": prepared.audit}, ensure_ascii=False, indent=1))
         return
+    if quiet:
+        for sentence in prepared.audit["warnings"]:
+            typer.echo(f"warning: {sentence}", err=True)
+        return
     print_audit(prepared.audit)
     typer.echo(f"prepared: {prepared.folder}")

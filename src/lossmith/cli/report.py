@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
+from lossmith.cli.options import Quiet
+
 
 def report(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders; several are compared.")],
     out: Annotated[Path | None, typer.Option("--out", help="The HTML file; default: report.html.")] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Write one self-contained HTML page on a run, or comparing several.
 
@@ -18,4 +21,6 @@ def report(
     """
     from lossmith.stages import report as carry_out
 
-    typer.echo(f"report: {carry_out(runs, out=out)}")
+    path = carry_out(runs, out=out)
+    if not quiet:
+        typer.echo(f"report: {path}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
 
-from lossmith.cli.options import ConfigArgument, Overrides, Quiet
+from lossmith.cli.options import ConfigArgument, Json, Overrides, Quiet
 
 
 def run(
@@ -14,20 +15,24 @@ def run(
     overrides: Overrides = None,
     enforce: Annotated[bool, typer.Option("--enforce", help="Exit with 3 where a gate is missed.")] = False,
     quiet: Quiet = False,
+    json_: Json = False,
 ) -> None:
     """Carry out every stage that is missing or stale: prepare, train, predict, evaluate, report.
 
     Example: lossmith run recipes/sinkhorn data.files=recipes.jsonl model=scratch-tiny
     """
-    from lossmith.cli.screen import print_metrics
+    from lossmith.cli.screen import counting, print_metrics
     from lossmith.runs import RunFolder, read_json
     from lossmith.stages import check_gates
     from lossmith.stages import run as carry_out
 
-    folder = RunFolder(carry_out(config, overrides or [], quiet=quiet))
+    with counting("predicting", "records", quiet=quiet) as progress:
+        folder = RunFolder(carry_out(config, overrides or [], quiet=quiet, progress=progress))
     metrics = read_json(folder.metrics())
-    if not quiet:
+    if json_:
+        typer.echo(json.dumps({"run": str(folder.path), **metrics}, ensure_ascii=False, indent=1))
+    elif not quiet:
         print_metrics(metrics)
-    typer.echo(f"report: {folder.report}")
+        typer.echo(f"report: {folder.report}")
     if enforce:
         check_gates(metrics)

@@ -16,15 +16,21 @@ from rich.text import Text
 from lossmith.data.audit.table import audit_table
 from lossmith.evaluate.rows import comparison_rows, figure_rows
 
+_UNBOUNDED = 10_000
+
 
 def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str | None = None) -> None:
     """A table with a column for each key; text is never read as markup."""
     console = Console()
+    if not console.is_terminal:
+        # A file or a pipe has no width: every record is one line there.
+        console = Console(width=_UNBOUNDED)
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     keys = list(dict.fromkeys(key for row in rows for key in row))
     for key in keys:
         numeric = all(isinstance(row.get(key), int | float | None) for row in rows)
-        table.add_column(key, justify="right" if numeric else "left", overflow="fold")
+        # The first column names the row; a name broken in two cannot be searched for or copied.
+        table.add_column(key, justify="right" if numeric else "left", overflow="fold", no_wrap=key == keys[0])
     for row in rows:
         table.add_row(*(Text(_shown(row.get(key))) for key in keys))
     console.print(table)
@@ -64,15 +70,24 @@ def print_audit(audit: Mapping[str, Any]) -> None:
 
 @contextmanager
 def counting(what: str, unit: str, *, quiet: bool) -> Iterator[Callable[[int, int | None], None] | None]:
-    """A progress bar for a callback of (done, total); None where there is no terminal."""
+    """A progress bar for a callback of (done, total), shown from its first call on; None where there is no terminal."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         yield None
         return
     columns = (TextColumn(what), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    progress = Progress(*columns, console=console, transient=True)
+    task = progress.add_task(what, total=None)
+
+    def show(done: int, total: int | None) -> None:
+        # Not before: until then the terminal may hold the bar of another stage.
+        progress.start()
+        progress.update(task, completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        progress.stop()
 
 
 def _shown(value: Any) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
 
-from lossmith.cli.options import ConfigArgument, Overrides, Quiet
+from lossmith.cli.options import ConfigArgument, Json, Overrides, Quiet
 
 
 def train(
@@ -15,6 +16,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again; what was trained is removed.")] = False,
     quiet: Quiet = False,
+    json_: Json = False,
 ) -> None:
     """Train a model and save it in its run folder.
 
@@ -26,6 +28,12 @@ def train(
     if resume and fresh:
         raise InputError("--resume and --fresh exclude each other", got="both", expected="one of them")
     result = carry_out(config, overrides or [], resume=resume, fresh=fresh, quiet=quiet)
+    if json_:
+        told = {"run": str(result.path), "best_step": result.best_step, "best_metric": result.best_metric}
+        typer.echo(json.dumps(told, ensure_ascii=False, indent=1))
+        return
+    if quiet:
+        return
     typer.echo(f"trained: {result.path}")
     if result.best_step is not None:
         typer.echo(f"best checkpoint: step {result.best_step}, {result.best_metric:.4f}")

@@ -118,5 +118,20 @@ def as_yaml(config: Config) -> str:
 def training_hash(config: Config) -> str:
     """Hash of what decides the trained model; runs_dir, name, generate and evaluate leave it unchanged."""
     values = config.model_dump()
-    part = json.dumps({key: values[key] for key in _TRAINING}, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(part.encode()).hexdigest()[:16]
+    return _digest({key: values[key] for key in _TRAINING})
+
+
+def prediction_hash(config: Config, manifest: Mapping[str, Any], *, split: str) -> str:
+    """Hash of what decides the predictions of a split: the trained model and data of the manifest, and generation."""
+    limit = config.evaluate.limit if split == config.evaluate.split else None
+    made = [manifest.get("trained"), manifest.get("data", {}).get("fingerprint")]
+    return _digest([training_hash(config), config.generate.model_dump(), limit, *made])
+
+
+def evaluation_hash(config: Config, manifest: Mapping[str, Any], *, split: str) -> str:
+    """Hash of what decides metrics.json: the predictions that the manifest tells of, and what is asked of them."""
+    return _digest([config.evaluate.model_dump(), split, manifest.get("made_from", {}).get(f"predict.{split}")])
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]

@@ -35,7 +35,7 @@ def baseline_answers(
     `auto`: all of BASELINES. Raises InputError for a name that is not among them.
     """
     found = Answers()
-    for name in _names(wanted):
+    for name in baseline_names(wanted):
         prompts = _prompts(predictions)
         if not any(prompts):
             found.absent[name] = "the records have no prompt"
@@ -83,7 +83,11 @@ def nearest_prompts(prompts: Sequence[str], candidates: Sequence[str]) -> list[i
     return nearest
 
 
-def _names(wanted: str | Sequence[str]) -> list[str]:
+def baseline_names(wanted: str | Sequence[str]) -> list[str]:
+    """The baselines asked for, each once.
+
+    Raises InputError for a name that is not among BASELINES.
+    """
     if isinstance(wanted, str):
         wanted = {"auto": list(BASELINES), "none": []}.get(wanted, [wanted])
     for name in wanted:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lossmith.config.load import load_run_config
+from lossmith.config.evaluate import EvaluateConfig
+from lossmith.config.load import evaluation_hash, load_run_config
 from lossmith.config.schema import Config
 from lossmith.errors import ConfigError, InputError
-from lossmith.evaluate.baselines import BASELINES, Answers, baseline_answers
+from lossmith.evaluate.baselines import BASELINES, Answers, baseline_answers, baseline_names
 from lossmith.evaluate.gates import Gate, judge, read_gates
 from lossmith.evaluate.groups import group_figures
 from lossmith.evaluate.measures import Measure, Resampling, figure, find_measures
@@ -30,7 +31,19 @@ def evaluate(run: str | Path, overrides: Sequence[str] = (), *, split: str | Non
     folder = open_run(run)
     config = load_run_config(folder.config, overrides)
     with folder.lock():
-        return evaluate_run(folder, config, split=split)
+        return evaluate_stage(folder, config, split=split)
+
+
+def evaluate_stage(folder: RunFolder, config: Config, *, split: str | None = None) -> dict[str, Any]:
+    """Score a split and note in the manifest what metrics.json was made from, so that `run` knows when it is stale."""
+    asked = split or config.evaluate.split
+    noted = asked == config.evaluate.split
+    if noted:
+        folder.update_manifest(made_from={"evaluate": None})
+    result = evaluate_run(folder, config, split=asked)
+    if noted:
+        folder.update_manifest(made_from={"evaluate": evaluation_hash(config, folder.manifest(), split=asked)})
+    return result
 
 
 def evaluate_run(
@@ -50,10 +63,7 @@ def evaluate_run(
     folder = run_folder if isinstance(run_folder, RunFolder) else RunFolder(Path(run_folder))
     asked = config.evaluate
     split = split or asked.split
-    if not asked.metrics:
-        raise ConfigError("evaluate.metrics names no metric", got="[]", expected="at least one metric")
-    measures = find_measures(asked.metrics)
-    gates = read_gates(asked.require, list(measures))
+    measures, gates = check_asked(asked)
     others = {gate.run: _other_run(gate, folder) for gate in gates if gate.run}
     predictions = read_predictions(folder.predictions(split))
     answers = baseline_answers(asked.baselines, predictions, train_file or _train_file(folder))
@@ -81,6 +91,18 @@ def evaluate_run(
     }
     write_json(folder.metrics(None if split == asked.split else split), result)
     return result
+
+
+def check_asked(asked: EvaluateConfig) -> tuple[dict[str, Measure], list[Gate]]:
+    """The metrics and gates that are asked for.
+
+    Raises InputError for a metric, gate or baseline that can't be understood: judged before training, not after it.
+    """
+    if not asked.metrics:
+        raise ConfigError("evaluate.metrics names no metric", got="[]", expected="at least one metric")
+    measures = find_measures(asked.metrics)
+    baseline_names(asked.baselines)
+    return measures, read_gates(asked.require, list(measures))
 
 
 def _with_figures(

@@ -14,6 +14,7 @@ from lossmith.runs import atomic_path
 from lossmith.tasks.rows import Rows
 
 CHUNK = 256
+COLUMNS = ("id", "group", "cluster", "task", "prompt", "target", "prediction", "error")
 
 
 def decode_rows(
@@ -56,10 +57,16 @@ def decode_rows(
 
 
 def write_predictions(rows: Rows, outputs: Iterator[tuple[int, str, str | None]], path: Path) -> tuple[int, int]:
-    """Write the predictions file, a chunk at a time; returns rows and failures."""
-    wanted = [n for n in ("id", "group", "cluster", "task", "prompt", "target") if n in rows.table.column_names]
-    kept = [n for n in rows.table.column_names if n.startswith("keep.")]
-    facts = rows.table.select([*wanted, *kept]).rename_columns([*wanted, *(n.removeprefix("keep.") for n in kept)])
+    """Write the predictions file, a chunk at a time; returns rows and failures.
+
+    Columns: id, group, cluster and task where the records have them, what is kept of the source, prompt, target,
+    prediction, error. A kept column of one of these names is `keep.NAME`.
+    """
+    table = rows.table
+    given = [n for n in ("group", "cluster", "task") if n in table.column_names and _holds_something(table, n)]
+    kept = [n for n in table.column_names if n.startswith("keep.")]
+    columns = ["id", *given, *kept, "prompt", "target"]
+    facts = table.select(columns).rename_columns([_told_as(n) for n in columns])
     schema = facts.schema.append(pa.field("prediction", pa.string())).append(pa.field("error", pa.string()))
     failures, done = 0, 0
     texts: list[str] = []
@@ -83,6 +90,15 @@ def write_predictions(rows: Rows, outputs: Iterator[tuple[int, str, str | None]]
                 flush()
         flush()
     return done, failures
+
+
+def _told_as(column: str) -> str:
+    own = column.removeprefix("keep.")
+    return column if own in COLUMNS else own
+
+
+def _holds_something(table: pa.Table, name: str) -> bool:
+    return bool(table[name].null_count < table.num_rows)
 
 
 def as_table(rows: Rows, outputs: Iterator[tuple[int, str, str | None]]) -> pa.Table:

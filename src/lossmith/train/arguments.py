@@ -18,6 +18,7 @@ from lossmith.names import METRICS, load_attribute
 # Ours, or carried out by us: the Trainer never sees them.
 _OWN = {
     "load_best_model_at_end",
+    "save_total_limit",
     "device",
     "max_eval_samples",
     "share_steps",
@@ -48,7 +49,13 @@ _FIXED = {
     "use_cpu",
     "push_to_hub",
     "ignore_data_skip",
+    "disable_tqdm",
+    "save_only_model",
+    "auto_find_batch_size",
+    "label_smoothing_factor",
 }
+# Where else the thing is said.
+_ELSEWHERE = {"label_smoothing_factor": "write objective.cross_entropy.label_smoothing, beside its weight"}
 
 
 def greater_is_better(train: TrainConfig) -> bool:
@@ -73,18 +80,7 @@ def training_arguments(
 
     Raises ConfigError for an unknown name under train.hf, optim or lr_scheduler_type.
     """
-    known = {field.name for field in dataclasses.fields(TrainingArguments)}
-    ours = set(TrainConfig.model_fields)
-    for key in train.hf:
-        if key in _FIXED or key in ours:
-            where = "the configuration itself" if key in ours else "lossmith"
-            raise ConfigError(
-                f"train.hf.{key} is set by {where}",
-                got=key,
-                fix=f"write train.{key}" if key in ours else None,
-            )
-        if key not in known:
-            raise unknown_name("key", key, known - _FIXED, where=f"train.hf.{key}")
+    _check_hf(train)
     values: dict[str, Any] = {k: v for k, v in train.model_dump().items() if k not in _OWN and v is not None}
     values |= _named(train)
     try:
@@ -102,15 +98,41 @@ def training_arguments(
             # The head's gradient comes from the objective, outside the wrapped forward: DDP must not call it unused.
             ddp_find_unused_parameters=False,
             disable_tqdm=True,
-            logging_first_step=True,
-            **(values | {"greater_is_better": greater_is_better(train)}),
-            **train.hf,
+            **(values | {"greater_is_better": greater_is_better(train), "logging_first_step": True} | train.hf),
         )
     except (TypeError, ValueError, ImportError) as error:
         raise ConfigError(f"train does not hold together: {error}", got=train.hf or None) from error
     # Set afterwards: at construction it asks that saves fall on evaluations, but every new best is saved here anyway.
     arguments.load_best_model_at_end = train.load_best_model_at_end
     return arguments
+
+
+def check_names(train: TrainConfig) -> None:
+    """Judge the names under `train` before anything is prepared for them.
+
+    Raises ConfigError or InputError with the nearest name.
+    """
+    _check_hf(train)
+    _named(train)
+    greater_is_better(train)
+    own = [("optimizer", train.optim), ("scheduler", train.lr_scheduler_type)]
+    for what, path in [pair for pair in own if ":" in pair[1]] + [("callback", path) for path in train.callbacks]:
+        load_attribute(path, what=what)
+
+
+def _check_hf(train: TrainConfig) -> None:
+    known = {field.name for field in dataclasses.fields(TrainingArguments)}
+    ours = set(TrainConfig.model_fields)
+    for key in train.hf:
+        if key in _FIXED or key in ours:
+            where = "the configuration itself" if key in ours else "lossmith"
+            raise ConfigError(
+                f"train.hf.{key} is set by {where}",
+                got=key,
+                fix=f"write train.{key}" if key in ours else _ELSEWHERE.get(key),
+            )
+        if key not in known:
+            raise unknown_name("key", key, known - _FIXED, where=f"train.hf.{key}")
 
 
 def _named(train: TrainConfig) -> dict[str, Any]:
@@ -135,10 +157,18 @@ def _named(train: TrainConfig) -> dict[str, Any]:
 
 
 def own_optimizer(train: TrainConfig) -> tuple[Any, dict[str, Any]] | None:
-    """Class and keywords of an optimizer given as module:attr, or None."""
+    """Class and keywords of an optimizer given as module:attr, or None.
+
+    Raises ConfigError where the class refuses its keywords.
+    """
     if ":" not in train.optim:
         return None
-    return load_attribute(train.optim, what="optimizer"), {"lr": train.learning_rate, **train.optim_args}
+    made, keywords = load_attribute(train.optim, what="optimizer"), {"lr": train.learning_rate, **train.optim_args}
+    try:
+        made([nn.Parameter(torch.zeros(1))], **keywords)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"the optimizer {train.optim} refused its keywords: {error}", got=keywords) from error
+    return made, keywords
 
 
 class EveryEpoch(torch.optim.lr_scheduler.LRScheduler):
@@ -169,7 +199,10 @@ class EveryEpoch(torch.optim.lr_scheduler.LRScheduler):
 
 
 def own_scheduler(train: TrainConfig, optimizer: Any, *, steps_per_epoch: int) -> Any:
-    """The scheduler given as module:attr; `interval: epoch` among its keywords steps it once an epoch."""
+    """The scheduler given as module:attr; `interval: epoch` among its keywords steps it once an epoch.
+
+    Raises ConfigError where it refuses its keywords.
+    """
     keywords = dict(train.lr_scheduler_kwargs)
     interval = keywords.pop("interval", "step")
     if interval not in ("step", "epoch"):
@@ -180,9 +213,22 @@ def own_scheduler(train: TrainConfig, optimizer: Any, *, steps_per_epoch: int) -
         raise ConfigError(
             f"the scheduler {train.lr_scheduler_type} refused its keywords: {error}", got=keywords
         ) from error
-    return EveryEpoch(inner, steps_per_epoch) if interval == "epoch" else inner
+    if interval == "step":
+        return inner
+    if isinstance(inner, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        raise ConfigError(
+            f"{train.lr_scheduler_type} follows evaluations, not epochs",
+            got="train.lr_scheduler_kwargs.interval=epoch",
+            fix="take interval out; train.eval_strategy says when it is stepped",
+        )
+    return EveryEpoch(inner, steps_per_epoch)
 
 
 def enable_gradient_checkpointing(model: nn.Module) -> None:
     """Recompute activations in the backward pass; the non-reentrant form works with frozen inputs (LoRA)."""
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
+    keywords = {"use_reentrant": False}
+    # transformers 5.23 renames both and warns at the old names.
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs=keywords)
+    else:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=keywords)  # type: ignore[operator]

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from lossmith.config.load import prediction_hash
 from lossmith.config.schema import Config
 from lossmith.data.prepare import Prepared
 from lossmith.errors import DataError, InputError
@@ -38,8 +39,11 @@ def predict_split(
             f"{run.path} holds no trained model", got=training_state(run), fix=f"lossmith train {run.config} --resume"
         )
     prepared = prepare_in(run, config)
+    _check_data(run, prepared)
     rows = _rows(prepared, config, split)
-    with stage(run, f"predict.{split}"):
+    name = f"predict.{split}"
+    run.update_manifest(made_from={name: None})
+    with stage(run, name):
         device = config.train.device if config.train else "auto"
         precision = choose_precision(device=device, dtype=config.model.dtype)
         if config.train is None:
@@ -61,6 +65,7 @@ def predict_split(
                 progress=progress,
             )
             count, failed = write_predictions(rows, outputs, run.predictions(split))
+    run.update_manifest(made_from={name: prediction_hash(config, run.manifest(), split=split)})
     told = f", {failed} of them failed and kept as rows with their reason" if failed else ""
     logger.info("%d records of %s predicted%s", count, split, told)
     return run.predictions(split)
@@ -80,6 +85,17 @@ def _rows(prepared: Prepared, config: Config, split: str) -> Rows:
     limit = config.evaluate.limit if split == config.evaluate.split else None
     keep = sample(len(everything), limit, seed=config.seed)
     return everything if keep is None else Rows(file, columns=None, keep=keep)
+
+
+def _check_data(run: RunFolder, prepared: Prepared) -> None:
+    trained_on = run.manifest().get("trained_on")
+    if trained_on not in (None, prepared.fingerprint):
+        sentence = (
+            "the sources have changed since the model was trained: records of this split may have been trained on. "
+            "`lossmith train --fresh` trains on what is there now"
+        )
+        logger.warning("%s", sentence)
+        run.add_warning(sentence)
 
 
 def _check_template(run: RunFolder, prepared: Prepared, *, allow: bool) -> None:

@@ -7,8 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lossmith.config.schema import Config
 from lossmith.config.train import TrainConfig
+from lossmith.data.normalize import steps_of
 from lossmith.errors import ConfigError, DataError
+from lossmith.evaluate.run import check_asked
+from lossmith.generate.settings import check_settings
+from lossmith.names import load_attribute
+from lossmith.train.arguments import check_names as check_train_names
 
 FEW_STEPS = 30
 SHARE_MEASUREMENTS = 50
@@ -33,12 +39,27 @@ class Plan:
         )
 
 
+def check_names(config: Config) -> None:
+    """Judge every name that a later stage will look up: a misspelt gate is told before training, not after it.
+
+    Raises ConfigError or InputError with the nearest name.
+    """
+    check_asked(config.evaluate)
+    check_settings(config.generate.settings())
+    steps_of(config.data.normalize)
+    for term in config.objective.values():
+        if isinstance(term, Mapping) and ":" in str(term.get("loss", "")):
+            load_attribute(term["loss"], what="loss")
+    if config.train is not None:
+        check_train_names(config.train)
+
+
 def plan_steps(train: TrainConfig, *, records: int, processes: int) -> Plan:
     """Count the steps as the Trainer will.
 
-    Raises ConfigError where warm-up would outlast training.
+    Raises ConfigError where no step would be taken, or warm-up would outlast training.
     """
-    batches = math.ceil(records / (train.per_device_train_batch_size * processes))
+    batches = _batches(train, records=records, processes=processes)
     per_epoch = max(1, math.ceil(batches / train.gradient_accumulation_steps))
     total = train.max_steps if train.max_steps > 0 else math.ceil(per_epoch * train.num_train_epochs)
     warmup = warm_up_steps(train.warmup_steps, total)
@@ -51,6 +72,25 @@ def plan_steps(train: TrainConfig, *, records: int, processes: int) -> Plan:
         )
     share_steps = train.share_steps or max(1, total // SHARE_MEASUREMENTS)
     return Plan(records, per_epoch, total, warmup, share_steps)
+
+
+def _batches(train: TrainConfig, *, records: int, processes: int) -> int:
+    if train.max_steps == 0 or train.max_steps < -1:
+        raise ConfigError(
+            "train.max_steps is no number of steps",
+            got=train.max_steps,
+            expected="a number above 0, or -1 for the steps of train.num_train_epochs",
+        )
+    together = train.per_device_train_batch_size * processes
+    if not train.hf.get("dataloader_drop_last"):
+        return math.ceil(records / together)
+    if records < together:
+        raise ConfigError(
+            "train.hf.dataloader_drop_last leaves no whole batch",
+            got=f"{records} records in batches of {together}",
+            fix="lower train.per_device_train_batch_size, or take dataloader_drop_last out",
+        )
+    return records // train.per_device_train_batch_size // processes
 
 
 def warm_up_steps(warmup: float, total: int) -> int:

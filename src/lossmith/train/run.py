@@ -45,24 +45,33 @@ def train(
     Raises InputError where an unfinished run of this configuration is there and neither `resume` nor `fresh` is
     given.
     """
-    from lossmith.train.progress import log_to
-
     settings = require_complete(load_config(config, overrides))
     if settings.train is None:
         raise ConfigError("train is null, so there is nothing to train", fix="lossmith run evaluates the base model")
+    # What is above tells mistakes before torch is loaded.
+    from lossmith.train.preflight import check_names
+    from lossmith.train.progress import log_to
+
+    check_names(settings)
     run = claim_folder(settings)
     with run.lock(), log_to(run.log if run.writes else None, quiet=quiet or not run.writes):
         state = training_state(run)
-        if state == "done" and not fresh:
-            logger.info("%s is trained already", run.path)
-            return _result(run)
         if state == "unfinished" and not (resume or fresh):
             raise InputError(
                 f"{run.path} holds an unfinished training of this configuration",
                 got=f"{len(list(run.checkpoints.glob('checkpoint-*')))} checkpoints",
                 expected="--resume to go on from the last checkpoint, or --fresh to start again",
             )
-        if fresh and run.writes:
+        if state != "new" and not fresh and data_changed(run, settings):
+            raise InputError(
+                f"the sources or the template have changed since {run.path} was trained",
+                got="other data under the same configuration",
+                expected="--fresh to train again on what is there now, or a run beside it with name=...",
+            )
+        if state == "done" and not fresh:
+            logger.info("%s is trained already", run.path)
+            return _result(run)
+        if run.writes and (fresh or _of_another(run, settings)):
             _clear(run)
         if run.writes:
             write_text(run.config, as_yaml(settings))
@@ -75,9 +84,37 @@ def claim_folder(config: Config) -> RunFolder:
     digest = training_hash(config)
     for name in (config.name, f"{config.name}-{digest[:8]}"):
         run = RunFolder(Path(config.runs_dir).expanduser() / name, writes=is_first_process())
-        if not run.config.exists() or training_hash(load_config(run.config)) == digest:
+        if not run.config.exists() or training_hash(load_config(run.config)) == digest or _holds_nothing(run):
             return run
     raise InputError(f"{run.path} is taken by another configuration", got=digest, fix="give the run another name=...")
+
+
+def _holds_nothing(run: RunFolder) -> bool:
+    """A configuration that was refused before its first step leaves its name to the next one."""
+    return training_state(run) == "new" and not run.predictions("test").parent.exists()
+
+
+def _of_another(run: RunFolder, config: Config) -> bool:
+    return run.manifest().get("config_hash", training_hash(config)) != training_hash(config)
+
+
+def data_changed(run: RunFolder, config: Config) -> bool:
+    """Whether the sources or the template give other rows than those the run was trained on."""
+    from lossmith.tasks.prepare import prepare_config
+
+    trained_on = run.manifest().get("trained_on")
+    return trained_on is not None and prepare_config(config).fingerprint != trained_on
+
+
+def start_untrained(run: RunFolder, config: Config) -> None:
+    """Begin a run of a base model as it is: its facts and its data."""
+    from lossmith.train.facts import run_facts
+
+    if _of_another(run, config):
+        _clear(run)
+    if "config_hash" not in run.manifest():
+        run.update_manifest(**run_facts(config))
+    prepare_in(run, config)
 
 
 def processes() -> int:
@@ -113,15 +150,25 @@ def _clear(run: RunFolder) -> None:
         path.unlink(missing_ok=True)
 
 
+@dataclass
+class Timing:
+    """Whether the time of a stage is to be noted."""
+
+    noted: bool = True
+
+
 @contextmanager
-def stage(run: RunFolder, name: str) -> Iterator[None]:
+def stage(run: RunFolder, name: str) -> Iterator[Timing]:
     """Time a stage and note its peak memory in the manifest."""
     import time
 
     from lossmith.train.facts import peak_memory_bytes
 
     start = time.monotonic()
-    yield
+    timing = Timing()
+    yield timing
+    if not timing.noted:
+        return
     seconds = round(time.monotonic() - start, 3)
     finished = datetime.now(UTC).isoformat(timespec="seconds")
     run.update_manifest(
@@ -135,8 +182,11 @@ def prepare_in(run: RunFolder, config: Config, *, progress: Any = None) -> Prepa
 
     from lossmith.tasks.prepare import prepare_config
 
-    with stage(run, "prepare"):
+    known = run.manifest().get("data", {}).get("fingerprint")
+    with stage(run, "prepare") as timing:
         prepared = prepare_config(config, progress=progress)
+        # Finding the same rows again says nothing of what it took to make them.
+        timing.noted = prepared.fingerprint != known
     if run.writes:
         write_json(run.audit, prepared.audit)
         shutil.copyfile(prepared.folder / "rejected.jsonl", run.rejected)
@@ -161,6 +211,7 @@ def _train_in(run: RunFolder, config: Config) -> None:
     assert config.train is not None
     run.update_manifest(**run_facts(config), processes=processes())
     prepared = prepare_in(run, config)
+    run.update_manifest(trained_on=prepared.fingerprint)
     with stage(run, "train"):
         trainer, loaded = build_trainer(run, config, prepared, warn=warn_into(run))
         fit(trainer, run, config.train, total_steps=trainer.work.total_steps)
