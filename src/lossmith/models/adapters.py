@@ -115,9 +115,10 @@ def add_lora(
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Silence what peft says to transformers and no user can act on: it reads a property by its old name."""
+    """Silence what peft says and no user can act on: a property by its old name; tied weights, which are tied here."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+        warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`", category=UserWarning)
         yield
 
 
