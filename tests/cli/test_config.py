@@ -136,3 +136,8 @@ def test_quiet_init_says_nothing(lossmith):
     shown = lossmith("init", "causal", "--quiet")
     assert (shown.code, shown.out, shown.err) == (0, "", "")
     assert Path("causal.yaml").exists()
+
+
+def test_a_term_on_the_command_line_is_added_to_the_default_objective():
+    assert load_config("causal", ["objective.focal=0.2"]).objective == {"cross_entropy": 1.0, "focal": 0.2}
+    assert load_config({"objective": {"focal": 0.2}}).objective == {"focal": 0.2}
