@@ -88,19 +88,9 @@ def build_scratch(config: ModelConfig, tokenizer: PreTrainedTokenizerBase, *, se
             dtype=torch.float32,
             **({"attn_implementation": config.attn_implementation} if config.attn_implementation else {}),
         )
-        _quieten(model)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     return model
-
-
-def _quieten(model: PreTrainedModel) -> None:
-    """Let each layer start close to passing its input on: narrow models then need a third of the steps."""
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.endswith(("o_proj.weight", "down_proj.weight")):
-                # Not 0: with the rest of a layer frozen, nothing before it would ever get a gradient.
-                parameter.mul_(0.1)
 
 
 def _architecture(config: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> Any:
@@ -121,8 +111,6 @@ def _architecture(config: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> An
         num_key_value_heads=heads // 2 if heads % 2 == 0 else heads,
         head_dim=size.hidden_size // heads,
         max_position_embeddings=MAX_POSITIONS,
-        # The usual 0.02 is meant for widths above 1,000.
-        initializer_range=0.6 / size.hidden_size**0.5,
         tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
