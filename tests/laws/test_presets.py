@@ -1,0 +1,148 @@
+"""Every shipped preset composes, passes the schema, and holds the values that are documented for it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lossmith.config.compose import compose, group_names, preset_names, preset_text
+from lossmith.config.load import load_config, missing_keys, require_complete
+from lossmith.data.template import Template
+from lossmith.errors import ConfigError
+from lossmith.models.adapters import TARGETS
+from lossmith.names import METRICS
+
+PRESETS = preset_names()
+RECIPES = {
+    "recipes/cross-entropy": {"cross_entropy": 1.0},
+    "recipes/sinkhorn": {"cross_entropy": 0.6, "sinkhorn": {"weight": 0.4, "span": "ingredients"}},
+    "recipes/dice": {"cross_entropy": 0.6, "generalized_dice": 0.4},
+    "recipes/focal": {"cross_entropy": 0.6, "focal": 0.4},
+    "recipes/focal-ingredients": {"cross_entropy": 0.7, "focal": {"weight": 0.3, "span": "ingredients"}},
+    "recipes/lovasz": {"cross_entropy": 0.6, "lovasz_softmax": 0.4},
+    "recipes/self-adjusting-dice": {"cross_entropy": 0.6, "self_adjusting_dice": 0.4},
+    "recipes/mixed": {
+        "cross_entropy": 0.6,
+        "sinkhorn": {"weight": 0.2, "span": "ingredients"},
+        "generalized_dice": 0.2,
+    },
+}
+# The same in all of them.
+RECIPE_VALUES = {
+    "task.kind": "causal",
+    "model.base": "Qwen/Qwen3-4B-Instruct-2507",
+    "model.adapter": "lora",
+    "model.lora_r": 8,
+    "model.lora_alpha": 16,
+    "model.lora_dropout": 0.05,
+    "train.learning_rate": 1e-4,
+    "train.weight_decay": 0.01,
+    "train.num_train_epochs": 2,
+    "train.per_device_train_batch_size": 2,
+    "train.gradient_accumulation_steps": 2,
+    "data.max_length": 1024,
+}
+BARE = {"causal"}
+TOAST = {
+    "title": "Toast",
+    "ingredients": ['1 "big" slice of bread', "½ oz butter"],
+    "directions": ["Toast.", "Spread."],
+}
+
+each_recipe = pytest.mark.parametrize("preset", RECIPES)
+
+
+def test_the_sweep_sees_every_preset():
+    assert {name for name in PRESETS if name.startswith("recipes/")} == set(RECIPES)
+    assert {name for name in PRESETS if "/" not in name} == BARE
+    assert set(PRESETS) == set(RECIPES) | BARE | {"demo/cross-entropy", "demo/mixed"}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_lacks_its_data_alone(preset: str):
+    config = load_config(preset)
+    bare = preset in BARE
+    assert missing_keys(config) == (["data.files", "model.base"] if bare else ["data.files"])
+    with pytest.raises(ConfigError, match=r"data\.files"):
+        require_complete(config)
+    complete = load_config(preset, ["data.files=a.jsonl", "model=scratch-tiny"])
+    assert require_complete(complete) is complete
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_says_what_it_is_and_names_known_things(preset: str):
+    about = [line for line in preset_text(preset).splitlines() if line.startswith("# ") and "@package" not in line]
+    assert about
+    config = load_config(preset)
+    assert set(config.evaluate.metrics) <= set(METRICS)
+    assert all(origin != "default" for origin in compose(preset).origin.values())
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("model", group_names("model"))
+def test_every_preset_takes_every_model(preset: str, model: str):
+    config = load_config(preset, [f"model={model}"])
+    plain = load_config("causal", [f"model={model}"])
+    assert config.model.base == plain.model.base
+    assert config.objective == load_config(preset).objective
+    if model.startswith("scratch-"):
+        assert config.model.resolved_adapter == "none"
+        assert config.train is not None
+        assert config.train.learning_rate >= 1e-3
+    else:
+        assert config.model.resolved_adapter == "lora"
+        assert tuple(config.model.lora_target_modules or ()) in set(TARGETS.values())
+
+
+@each_recipe
+def test_a_recipe_preset_has_the_documented_objective(preset: str):
+    assert load_config(preset).objective == RECIPES[preset]
+
+
+@each_recipe
+def test_a_recipe_preset_has_the_documented_values(preset: str):
+    config = load_config(preset)
+    for path, expected in RECIPE_VALUES.items():
+        value = config
+        for part in path.split("."):
+            value = getattr(value, part)
+        assert value == expected, path
+    assert config.data.fields == {"title": "title", "ingredients": "ingredients", "directions": "directions"}
+    assert config.evaluate.metrics[0] == "ingredient_f1"
+    assert not config.generate.do_sample
+
+
+@each_recipe
+def test_the_recipe_template_is_a_chat_with_one_example_and_json_as_answer(preset: str):
+    config = load_config(preset)
+    assert isinstance(config.data.template, dict)
+    system, user, assistant = config.data.template["messages"]
+    assert [message["role"] for message in (system, user, assistant)] == ["system", "user", "assistant"]
+    assert "cook" in system["content"]
+    assert "JSON" in system["content"]
+    assert user["content"].count("Write the recipe for:") == 2
+    example = json.loads(user["content"].split("Answer in this form: ")[1].split("\n")[0])
+    assert set(example) == {"ingredients", "instructions"}
+    template = Template.from_config(config.data)
+    assert set(template.span_names) == {"ingredients"}
+    assert "{{ title }}" in user["content"]
+
+
+@each_recipe
+def test_what_the_recipe_template_writes_is_json_of_the_record(preset: str):
+    from lossmith.data.chat_template import CHAT_TEMPLATE
+    from lossmith.models.tokenizer import train_tokenizer
+
+    tokenizer = train_tokenizer([json.dumps(TOAST)], vocab_size=300, chat_template=CHAT_TEMPLATE)
+    rendered = Template.from_config(load_config(preset).data).render(TOAST, tokenizer)
+    assert json.loads(rendered.target) == {
+        "ingredients": TOAST["ingredients"],
+        "instructions": TOAST["directions"],
+    }
+    text = rendered.prompt + rendered.continuation
+    marked = [text[span.start : span.end] for span in rendered.spans]
+    assert [json.loads(f'"{line}"') for line in marked] == TOAST["ingredients"]
+    assert [span.item for span in rendered.spans] == [0, 1]
+    assert rendered.prompt.count("Toast") >= 2
+    assert "½" in rendered.continuation
