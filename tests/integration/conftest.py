@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import lossmith as command  # noqa: F401  (a fixture: `lossmith ...` in this process)
+
 SHRUNK = (
     "model=scratch-tiny",
     "model.hidden_size=32",
