@@ -47,7 +47,12 @@ def test_every_command_runs_and_leaves_what_it_says(workplace: Path):
     assert len(ran) >= 7
     for command in ran:
         done = subprocess.run(
-            [LOSSMITH, *command[1:]], cwd=workplace, env=environment(workplace), capture_output=True, text=True, check=False
+            [LOSSMITH, *command[1:]],
+            cwd=workplace,
+            env=environment(workplace),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
         assert "Traceback" not in done.stderr
@@ -59,7 +64,9 @@ def test_the_python_examples_run(workplace: Path):
     examples = blocks("python")
     assert len(examples) == 2
     for example in examples:
-        shrunk = example.replace('"model=scratch-tiny"]', '"model=scratch-tiny", "train.max_steps=1", "evaluate.limit=2"]')
+        shrunk = example.replace(
+            '"model=scratch-tiny"]', '"model=scratch-tiny", "train.max_steps=1", "evaluate.limit=2"]'
+        )
         done = subprocess.run(
             [sys.executable, "-W", "error::UserWarning", "-c", shrunk],
             cwd=workplace,

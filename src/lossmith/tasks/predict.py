@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lossmith.config.evaluate import GenerateConfig
 from lossmith.generate.decode import generate
 from lossmith.runs import atomic_path
 from lossmith.tasks.rows import Rows
@@ -22,9 +23,8 @@ def decode_rows(
     tokenizer: Any,
     rows: Rows,
     *,
-    settings: Mapping[str, Any],
+    how: GenerateConfig,
     end_ids: Sequence[int],
-    batch_size: int,
     seed: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[tuple[int, str, str | None]]:
@@ -40,10 +40,10 @@ def decode_rows(
     made = generate(
         model,
         prompts,
-        settings=settings,
+        settings=how.settings(),
         eos_token_ids=end_ids,
         pad_token_id=tokenizer.pad_token_id,
-        batch_size=batch_size,
+        batch_size=how.batch_size,
         seed=seed,
         progress=progress,
     )

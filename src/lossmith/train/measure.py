@@ -19,7 +19,7 @@ def measure_text(
 ) -> Callable[[nn.Module], dict[str, float]]:
     """A function from the model to the value of `metric_for_best_model` on the generated answers to `rows`.
 
-    A value that is undefined is left out; the Trainer then says that the metric is missing.
+    A value that is undefined is left out; such an evaluation chooses no checkpoint.
     """
     assert config.train is not None
     name = config.train.metric_for_best_model.removeprefix("eval_")
@@ -30,9 +30,8 @@ def measure_text(
             model,
             tokenizer,
             rows,
-            settings=config.generate.settings(),
+            how=config.generate,
             end_ids=end_ids,
-            batch_size=config.generate.batch_size,
             seed=config.seed,
         )
         predictions = Predictions(as_table(rows, outputs), "the validation answers")

@@ -58,9 +58,8 @@ def predict_split(
                 loaded.model,
                 tokenizer,
                 rows,
-                settings=config.generate.settings(),
+                how=config.generate,
                 end_ids=loaded.end_ids,
-                batch_size=config.generate.batch_size,
                 seed=config.seed,
                 progress=progress,
             )
