@@ -36,6 +36,12 @@ def test_small_gains_do_not_count_and_do_not_move_the_mark():
     assert (absolute.best, absolute.misses) == (100.6, 0)
 
 
+def test_an_evaluation_without_a_value_is_no_improvement():
+    stopping = EarlyStopping(2, metric="eval_y", greater_is_better=False)
+    assert judge(stopping, [1.0, 0.5]) == [False, True]
+    assert stopping.best is None
+
+
 def test_state_survives_a_checkpoint():
     stopping = EarlyStopping(3, metric="eval_x", greater_is_better=False, threshold=0.1, relative=True)
     judge(stopping, [1.0, 2.0, 2.0])

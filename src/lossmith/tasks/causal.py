@@ -61,13 +61,20 @@ class Collator:
 
 
 class CausalForward:
-    """Carries batches through a decoder to the hidden states of their positions, without a vocabulary product."""
+    """Carries batches through a decoder to the hidden states of their positions, without a vocabulary product.
 
-    def __init__(self, model: nn.Module, *, real_tokens: int, needs_embeddings: bool) -> None:
+    `dtype` is that of the head's products: under autocast a model's last norm gives fp32 again, which its own output
+    layer would have cast.
+    """
+
+    def __init__(
+        self, model: nn.Module, *, real_tokens: int, needs_embeddings: bool, dtype: torch.dtype | None = None
+    ) -> None:
         self._capture = capture_hidden(model)
         self._model = model
         self._real_tokens = real_tokens
         self._needs_embeddings = needs_embeddings
+        self._dtype = dtype
         self._scale: float | None = None
 
     def refresh_scale(self) -> float | None:
@@ -80,7 +87,7 @@ class CausalForward:
         """Run `wrapped` (the model as DDP or autocast wrap it) and pick the positions."""
         with self._capture as captured:
             wrapped(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
-        hidden: Tensor = captured.hidden[:, :-1][batch["mask"]]
+        hidden: Tensor = captured.hidden[:, :-1][batch["mask"]].to(self._dtype)
         plain = head_of(self._model)
         embeddings = None
         if self._needs_embeddings:

@@ -14,13 +14,17 @@ from lossmith.models.load import load_tokenizer, tokenizer_key
 
 
 def starting_model(config: Config) -> ModelConfig:
-    """The model that training starts from: the configured base, or the weights that `train.init_from` names."""
+    """The model that training starts from: the configured base, or the weights that `train.init_from` names.
+
+    The adapter is that of the configured base: a scratch model that goes on from its own weights still trains them all.
+    """
     start = config.train.init_from if config.train else None
     if start is None:
         return config.model
     folder = Path(start).expanduser()
     inner = folder / "model"
-    return config.model.model_copy(update={"base": str(inner if inner.is_dir() else folder)})
+    base = str(inner if inner.is_dir() else folder)
+    return config.model.model_copy(update={"base": base, "adapter": config.model.resolved_adapter})
 
 
 def prepare_config(config: Config, *, progress: Callable[[int, int | None], None] | None = None) -> Prepared:

@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+from lossmith.errors import InputError
 from lossmith.runs import RunFolder, read_jsonl, write_text
 
 STAGING = ".staging"
@@ -15,11 +16,25 @@ _NAME = re.compile(r"checkpoint-(\d+)")
 
 
 def step_of(checkpoint: Path) -> int:
-    """The optimizer step a checkpoint was taken at."""
+    """The optimizer step a checkpoint was taken at, by its name."""
     found = _NAME.fullmatch(checkpoint.name)
-    if found is None:
-        raise ValueError(f"{checkpoint.name} is no checkpoint")
+    assert found is not None, f"{checkpoint.name} is no checkpoint"
     return int(found[1])
+
+
+def given_checkpoint(path: str) -> Path:
+    """The checkpoint that `train.resume_from_checkpoint` names.
+
+    Raises InputError where it is none, or none that lossmith wrote.
+    """
+    folder = Path(path).expanduser()
+    if _NAME.fullmatch(folder.name) is None or not (folder / TALLY).is_file():
+        raise InputError(
+            f"{path} is no checkpoint",
+            got=f"train.resume_from_checkpoint={path}",
+            expected=f"a folder checkpoint-STEP of a run's checkpoints/, with {TALLY} in it",
+        )
+    return folder
 
 
 def complete_checkpoints(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from torch import nn
 from lossmith.config.schema import Config
 from lossmith.config.train import TrainConfig
 from lossmith.data.prepare import Prepared
-from lossmith.errors import DataError
+from lossmith.errors import ConfigError, DataError
 from lossmith.losses import Objective
 from lossmith.models.hidden import family_of, unwrap, verify_head
 from lossmith.models.load import Loaded, load_model
@@ -33,10 +33,17 @@ from lossmith.train.arguments import (
     own_scheduler,
     training_arguments,
 )
-from lossmith.train.checkpoints import clear_leftovers, complete_checkpoints, cut_history, step_of
+from lossmith.train.checkpoints import (
+    clear_leftovers,
+    complete_checkpoints,
+    cut_history,
+    given_checkpoint,
+    step_of,
+)
 from lossmith.train.facts import objective_facts
 from lossmith.train.measure import measure_text
 from lossmith.train.preflight import Plan, check_positions, plan_steps, tell
+from lossmith.train.progress import LastLine
 from lossmith.train.run import processes
 from lossmith.train.stopping import EarlyStopping
 from lossmith.train.trainer import ObjectiveTrainer, Work
@@ -72,18 +79,16 @@ def build_trainer(
     if train.gradient_checkpointing:
         enable_gradient_checkpointing(loaded.model)
     collate = collator(objective, tokenizer)
-    forward = CausalForward(loaded.model, real_tokens=len(tokenizer), needs_embeddings=objective.needs_embeddings)
+    forward = CausalForward(
+        loaded.model,
+        real_tokens=len(tokenizer),
+        needs_embeddings=objective.needs_embeddings,
+        dtype=precision.dtype,
+    )
     error = verify_head(loaded.model, _to(collate([rows["train"][0]]), loaded.model))
     logger.info("the engine's logits and the model's differ by %.1e of the largest", error)
     run.update_manifest(
-        model={
-            "base": config.model.base,
-            "family": family_of(unwrap(loaded.model)),
-            "adapter": config.model.resolved_adapter,
-            "trainable_parameters": loaded.trainable,
-            "parameters": loaded.total,
-            "embedding_scale": forward.refresh_scale(),
-        },
+        model=_model_facts(config, loaded, embedding_scale=forward.refresh_scale()),
         objective=objective_facts(objective),
         set_terms=[term.name for term in objective.terms if term.kind == "set"],
         device=str(precision.device),
@@ -101,9 +106,21 @@ def build_trainer(
         warn=warn,
         measure=_measure(config, prepared, tokenizer, loaded.end_ids),
         share_steps=plan.share_steps,
+        checkpoints_kept=train.save_total_limit,
         total_steps=plan.total_steps,
     )
     return _trainer(work, loaded.model, config, plan=plan, precision=precision), loaded
+
+
+def _model_facts(config: Config, loaded: Loaded, *, embedding_scale: float | None) -> dict[str, Any]:
+    return {
+        "base": config.model.base,
+        "family": family_of(unwrap(loaded.model)),
+        "adapter": config.model.resolved_adapter,
+        "trainable_parameters": loaded.trainable,
+        "parameters": loaded.total,
+        "embedding_scale": embedding_scale,
+    }
 
 
 def _trainer(work: Work, model: nn.Module, config: Config, *, plan: Plan, precision: Precision) -> ObjectiveTrainer:
@@ -116,7 +133,11 @@ def _trainer(work: Work, model: nn.Module, config: Config, *, plan: Plan, precis
         precision=precision,
         report_to=[name for name in config.tracking.report_to if name != "tensorboard"],
     )
-    callbacks: list[Any] = [work.progress, *(load_attribute(path, what="callback")() for path in train.callbacks)]
+    callbacks: list[Any] = [
+        work.progress,
+        LastLine(),
+        *(load_attribute(path, what="callback")() for path in train.callbacks),
+    ]
     if train.early_stopping_patience:
         callbacks.append(early_stopping(train))
     if "tensorboard" in config.tracking.report_to:
@@ -127,8 +148,13 @@ def _trainer(work: Work, model: nn.Module, config: Config, *, plan: Plan, precis
     trainer = ObjectiveTrainer(
         model, arguments, work, callbacks=callbacks, optimizer_cls_and_kwargs=own_optimizer(train)
     )
-    if ":" in train.lr_scheduler_type:
+    try:
         trainer.create_optimizer()
+    except (TypeError, ValueError, ImportError) as error:
+        raise ConfigError(
+            f"the optimizer {train.optim} could not be made: {error}", got=f"train.optim_args={train.optim_args}"
+        ) from error
+    if ":" in train.lr_scheduler_type:
         trainer.lr_scheduler = own_scheduler(train, trainer.optimizer, steps_per_epoch=plan.steps_per_epoch)
     return trainer
 
@@ -214,7 +240,7 @@ def _start(run: RunFolder, train: TrainConfig) -> Path | None:
     if run.writes:
         clear_leftovers(run.checkpoints)
         whole = complete_checkpoints(run.checkpoints)
-        given = Path(train.resume_from_checkpoint) if train.resume_from_checkpoint else None
+        given = given_checkpoint(train.resume_from_checkpoint) if train.resume_from_checkpoint else None
         found = [whole[-1] if whole else given]
         cut_history(run, step_of(found[0]) if found[0] else 0)
     if processes() > 1:
@@ -242,7 +268,12 @@ def _measure(
 ) -> Callable[[nn.Module], dict[str, float]] | None:
     """How the best checkpoint is measured where it is chosen by a metric on generated text."""
     train, file = config.train, prepared.split_file("validation")
-    if train is None or file is None or train.metric_for_best_model.removeprefix("eval_") == "loss":
+    # The loss and the value of each term are there at every evaluation.
+    if (
+        train is None
+        or file is None
+        or train.metric_for_best_model.removeprefix("eval_") in ("loss", *config.objective)
+    ):
         return None
     rows = Rows(file, columns=None)
     keep = sample(len(rows), train.max_eval_samples, seed=config.seed)

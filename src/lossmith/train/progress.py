@@ -127,3 +127,18 @@ class LiveProgress(TrainerCallback):
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
+
+
+class LastLine(TrainerCallback):
+    """Has the last step logged whatever logging_steps is, so that the history tells of every step."""
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **_: Any,
+    ) -> None:
+        """Ask for the line."""
+        if state.global_step >= state.max_steps:
+            control.should_log = True

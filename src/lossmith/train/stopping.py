@@ -48,9 +48,9 @@ class EarlyStopping(TrainerCallback, ExportableState):
         control: TrainerControl,
         **more: Any,
     ) -> None:
-        """Judge an evaluation, whose `metrics` are among the keywords."""
-        value = more["metrics"][self.metric]
-        if self.improves(value):
+        """Judge an evaluation, whose `metrics` are among the keywords; one without a value is no improvement."""
+        value = more["metrics"].get(self.metric)
+        if value is not None and self.improves(value):
             self.best, self.misses = value, 0
         else:
             self.misses += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,12 +22,13 @@ from lossmith.losses import Objective
 from lossmith.runs import RunFolder, append_jsonl
 from lossmith.tasks.parts import Parts
 from lossmith.tasks.rows import Rows
-from lossmith.train.checkpoints import STAGING, TALLY, publish, rotate
+from lossmith.train.checkpoints import STAGING, TALLY, complete_checkpoints, publish, rotate
 from lossmith.train.progress import LiveProgress
 from lossmith.train.stopping import EarlyStopping
 from lossmith.train.tally import Tally, reduce_over_processes
 
 SKIPPED_STEPS_ALLOWED = 20
+SHOWN_IDS = 16
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Work:
     warn: Callable[[str], None]
     measure: Callable[[nn.Module], dict[str, float]] | None = None
     share_steps: int = 50
+    checkpoints_kept: int | None = None
     total_steps: int = 0
     progress: LiveProgress = field(default_factory=LiveProgress)
 
@@ -80,7 +83,7 @@ class ObjectiveTrainer(Trainer):
         self.tally = Tally({t.name: t.weight for t in work.objective.terms})
         self._window: dict[str, float] = {}
         self._window_rows: list[Tensor] = []
-        self._finite: Tensor | None = None
+        self._finite: list[Tensor] = []
         self._measure_shares = False
         self._skipped = 0
 
@@ -98,7 +101,7 @@ class ObjectiveTrainer(Trainer):
                 window[name] += count
         self._window = reduce_over_processes(window, device)
         self._window_rows = [batch["rows"] for batch in batches]
-        self._finite = None
+        self._finite = []
         step = self.state.global_step + 1
         self._measure_shares = len(window) > 1 and (step == 1 or step % self.work.share_steps == 0)
         return batches, torch.tensor(sum(self._window.values()))
@@ -121,8 +124,7 @@ class ObjectiveTrainer(Trainer):
             if self._measure_shares:
                 self._record_shares(parts)
         self.tally.add(value.sums, value.counts, inputs["tokens"])
-        finite = torch.isfinite(value.total.detach())
-        self._finite = finite if self._finite is None else self._finite & finite
+        self._finite.append(torch.isfinite(value.total.detach()))
         # DDP averages gradients over processes; the counts already hold all of them.
         return value.total * self.accelerator.num_processes
 
@@ -144,27 +146,29 @@ class ObjectiveTrainer(Trainer):
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         """The norm as logged; a non-finite loss or gradient stops the run here, before the optimizer steps."""
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
-        if norm is None:
-            grads = [p.grad for p in model.parameters() if p.grad is not None]
-            norm = torch.nn.utils.get_total_norm(grads) if grads else torch.zeros(())
-        finite_loss = self._finite is None or bool(self._finite)
+        finite, step = [bool(each) for each in self._finite], self.state.global_step + 1
+        if not all(finite):
+            wrong = [rows for rows, is_finite in zip(self._window_rows, finite, strict=True) if not is_finite]
+            raise self._not_finite("loss", self.work.train, torch.cat(wrong), step=step)
+        finite_norm = norm is None or bool(torch.isfinite(torch.as_tensor(norm)))
+        # Under fp16 the scaler skips the step itself; what is counted are skips in a row.
+        self._skipped = 0 if finite_norm else self._skipped + 1
         scaler = getattr(self.accelerator, "scaler", None)
-        if finite_loss and scaler is not None and scaler.is_enabled():
-            # fp16: the scaler skips the step itself; what is counted are skips in a row.
-            self._skipped = 0 if bool(torch.isfinite(torch.as_tensor(norm))) else self._skipped + 1
-            if self._skipped < SKIPPED_STEPS_ALLOWED:
-                return norm
-        elif finite_loss and bool(torch.isfinite(torch.as_tensor(norm))):
-            return norm
-        what = "gradient" if finite_loss else "loss"
-        ids = self.work.train.ids([int(row) for rows in self._window_rows for row in rows.flatten().tolist()])
-        shown = ", ".join(ids[:16]) + (f" and {len(ids) - 16} more" if len(ids) > 16 else "")
-        raise LossmithError(
-            f"the {what} is not finite at step {self.state.global_step + 1}",
+        allowed = SKIPPED_STEPS_ALLOWED if scaler is not None and scaler.is_enabled() else 1
+        if self._skipped >= allowed:
+            raise self._not_finite("gradient", self.work.train, torch.cat(self._window_rows), step=step)
+        return norm
+
+    def _not_finite(self, what: str, split: Rows, rows: Tensor, *, step: int) -> LossmithError:
+        ids = split.ids(rows.flatten().tolist())
+        shown = ", ".join(ids[:SHOWN_IDS]) + (f" and {len(ids) - SHOWN_IDS} more" if len(ids) > SHOWN_IDS else "")
+        saved = complete_checkpoints(self.work.run.checkpoints)
+        go_on = f"; {saved[-1].name} is whole and `--resume` goes on from it" if saved else ""
+        return LossmithError(
+            f"the {what} is not finite at step {step}",
             got=f"records {shown}",
             expected="finite numbers",
-            fix="lower train.learning_rate, or look at these records with `lossmith inspect`; "
-            "the last checkpoint is whole and `--resume` goes on from it",
+            fix=f"lower train.learning_rate, or look at these records with `lossmith inspect`{go_on}",
         )
 
     # -- evaluation ------------------------------------------------------------------------------------------------
@@ -186,6 +190,8 @@ class ObjectiveTrainer(Trainer):
             for name in sums:
                 sums[name] += float(value.sums[name])
                 counts[name] += float(value.counts[name])
+            if not all(map(math.isfinite, sums.values())):
+                raise self._not_finite("evaluation loss", rows, batch["rows"], step=self.state.global_step)
         device = self.args.device
         sums, counts = reduce_over_processes(sums, device), reduce_over_processes(counts, device)
         metrics = {"eval_loss": 0.0}
@@ -201,7 +207,7 @@ class ObjectiveTrainer(Trainer):
 
     def _own_share(self, rows: Rows) -> Iterator[dict[str, Any]]:
         """Batches of near-equal lengths, dealt out to the processes without repeating a row."""
-        order = sorted(range(len(rows)), key=lambda row: -int(rows.lengths[row]))
+        order = np.argsort(-rows.lengths, kind="stable").tolist()
         own = order[self.args.process_index :: self.args.world_size]
         size = self.args.eval_batch_size
         for start in range(0, len(own), size):
@@ -216,8 +222,9 @@ class ObjectiveTrainer(Trainer):
         if "loss" in logs:
             self.tally.gather(self.args.device)
             line = {"step": step, **self.tally.line(), "learning_rate": logs.get("learning_rate")}
-            norm = logs.get("grad_norm")
-            line |= {"grad_norm": None if norm is None else float(norm), "tokens": self.tally.tokens}
+            norm = float(logs.get("grad_norm", math.nan))
+            # A step that loss scaling skipped has no norm.
+            line |= {"grad_norm": norm if math.isfinite(norm) else None, "tokens": self.tally.tokens}
             self.work.progress.show(line, self.tally.tokens, self.tally.seconds)
             logs["loss"] = line["loss"]
             logs |= {f"term/{n}": t["value"] for n, t in line["terms"].items() if t["value"] is not None}
@@ -234,6 +241,12 @@ class ObjectiveTrainer(Trainer):
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
         """A new best evaluation is always saved: a best checkpoint that was never written cannot be kept."""
+        wanted = f"eval_{str(self.args.metric_for_best_model).removeprefix('eval_')}"
+        if wanted not in metrics:
+            self.work.warn(
+                f"{wanted} has no value at step {self.state.global_step}: this evaluation chooses no checkpoint"
+            )
+            return False
         best = super()._determine_best_metric(metrics, trial)
         if best and self.args.load_best_model_at_end:
             self.control.should_save = True
@@ -245,8 +258,7 @@ class ObjectiveTrainer(Trainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Write a checkpoint aside, then give it its name: under that name it is always whole."""
-        folder = self.work.run.checkpoints
-        best = folder / f"checkpoint-{self.state.best_global_step}" if self.state.best_global_step else None
+        folder, best = self.work.run.checkpoints, self._best_checkpoint()
         if self.is_world_process_zero():
             shutil.rmtree(folder / STAGING, ignore_errors=True)
         self._staging = True
@@ -262,8 +274,14 @@ class ObjectiveTrainer(Trainer):
             self.state.save_to_json(str(staged / TRAINER_STATE_NAME))
             self.tally.save(staged / TALLY)
             publish(staged, folder)
-            rotate(folder, limit=self.args.save_total_limit, best=best)
+            rotate(folder, limit=self.work.checkpoints_kept, best=best)
         self.accelerator.wait_for_everyone()
+
+    def _best_checkpoint(self) -> Path | None:
+        """Where the best checkpoint lies, or is about to lie; None where its step was never saved."""
+        step = self.state.best_global_step
+        path = self.work.run.checkpoints / f"checkpoint-{step}"
+        return path if step == self.state.global_step or path.exists() else None
 
     def restore(self, checkpoint: Path) -> None:
         """Take up the tally that lies in a checkpoint; the Trainer restores the rest."""

@@ -1,0 +1,155 @@
+"""Law 1 swept over the tables: 8 x 1 = 4 x 2 = 2 x 4 for every loss counted by token or example, and every task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import TrainerCallback
+
+from lossmith.config.load import load_config, require_complete
+from lossmith.losses import LOSSES, Head, Objective
+from lossmith.names import TASKS
+from lossmith.runs import RunFolder
+from lossmith.train.loop import build_trainer, fit
+from lossmith.train.run import prepare_in
+
+COUNTED = [name for name, row in LOSSES.items() if row.unit in ("token", "example")]
+CUTS = ((8, 1), (4, 2), (2, 4), (1, 8))
+# Positions of the 8 examples of a window, ragged, one without any of the span; labels repeat within an example.
+POSITIONS = (1, 40, 2, 1, 17, 3, 1, 9)
+VOCABULARY, WIDTH = 37, 8
+
+
+def test_the_sweep_sees_every_loss():
+    assert len(COUNTED) == len(LOSSES) == 9
+
+
+def window(draw: torch.Generator) -> list[dict[str, Tensor]]:
+    """One record of positions for each example; `part` holds item numbers on about half of them."""
+    return [
+        {
+            "hidden": torch.randn(count, WIDTH, generator=draw, dtype=torch.float64),
+            "labels": torch.randint(0, 11, (count,), generator=draw),
+            "part": torch.randint(-1, 2, (count,), generator=draw) if number != 3 else torch.full((count,), -1),
+        }
+        for number, count in enumerate(POSITIONS)
+    ]
+
+
+def gradients(objective: Objective, examples: Sequence[dict[str, Tensor]], size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Total, and the gradients on the hidden states and the head, of the window cut into calls of `size` examples."""
+    draw = torch.Generator().manual_seed(1)
+    weight = torch.randn(VOCABULARY, WIDTH, generator=draw, dtype=torch.float64).requires_grad_()
+    embeddings = (torch.randn(VOCABULARY, 5, generator=draw, dtype=torch.float64), 2.0)
+    calls = []
+    for start in range(0, len(examples), size):
+        chosen = examples[start : start + size]
+        calls.append(
+            {
+                "hidden": torch.cat([each["hidden"] for each in chosen]).requires_grad_(),
+                "labels": torch.cat([each["labels"] for each in chosen]),
+                "spans": {"part": torch.cat([each["part"] for each in chosen])},
+                "examples": torch.cat([torch.full_like(e["labels"], n) for n, e in enumerate(chosen)]),
+            }
+        )
+    counts: dict[str, float] = {}
+    for call in calls:
+        for name, count in objective.counts(call["labels"], call["spans"], call["examples"]).items():
+            counts[name] = counts.get(name, 0.0) + count
+    total = torch.zeros((), dtype=torch.float64)
+    for call in calls:
+        hidden, labels = call.pop("hidden"), call.pop("labels")
+        value = objective(hidden, Head(weight), labels, **call, embeddings=embeddings, counts=counts)
+        value.total.backward()
+        total += value.total.detach()
+        call["hidden"] = hidden
+    assert weight.grad is not None
+    return total, torch.cat([call["hidden"].grad for call in calls]), weight.grad
+
+
+@pytest.mark.parametrize("span", ["answer", "part", "without"])
+@pytest.mark.parametrize("name", COUNTED)
+def test_a_window_cut_anyhow_has_one_gradient(name: str, span: str):
+    given = {"answer": "answer", "part": "part", "without": ["answer", "-part"]}[span]
+    objective = Objective({name: {"weight": 0.7, "span": given}})
+    examples = window(torch.Generator().manual_seed(0))
+    (first, *others) = [gradients(objective, examples, size) for size, _ in CUTS]
+    assert all(bool(gradient.any()) for gradient in first[1:])
+    for other in others:
+        for found, true in zip(other, first, strict=True):
+            torch.testing.assert_close(found, true, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, row in LOSSES.items() if any(p.name == "scope" for p in row.parameters)]
+)
+def test_scope_batch_alone_depends_on_the_cut(name: str):
+    objective = Objective({name: {"weight": 1.0, "scope": "batch"}})
+    examples = window(torch.Generator().manual_seed(0))
+    whole, _, true = gradients(objective, examples, 8)
+    pieces, _, found = gradients(objective, examples, 2)
+    assert not torch.allclose(whole, pieces, rtol=1e-3) or not torch.allclose(found, true, rtol=1e-3)
+
+
+# A task's own configuration; every task of the table has one here.
+RUNS: dict[str, list[str]] = {
+    "causal": [
+        "model.base=scratch-tiny", "model.vocab_size=290", "model.hidden_size=16", "model.num_hidden_layers=1",
+        "model.num_attention_heads=2",
+        "data.template={prompt: '{{ p }}', answer: '{% span \"part\" %}{{ a }}{% endspan %}{{ b }}'}",
+    ],
+}  # fmt: skip
+
+
+class FirstGradient(TrainerCallback):
+    """The gradient of the first window, as it stands before the optimizer's step."""
+
+    found: dict[str, Tensor]
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        self.found = {n: p.grad.clone() for n, p in more["model"].named_parameters() if p.grad is not None}
+
+
+@pytest.fixture
+def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
+    monkeypatch.setenv("LOSSMITH_CACHE", str(tmp_path / "cache"))
+
+    def write() -> Path:
+        file = tmp_path / "records.jsonl"
+        lines = [f'{{"p": "{"pq"[n % 2] * (n + 1)}", "a": "{"xy" * n}z", "b": "{n}" }}' for n in range(8)]
+        file.write_text("\n".join(lines))
+        return file
+
+    return write
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_trains_a_window_cut_anyhow_to_one_gradient(task: str, records: Callable[[], Path], tmp_path: Path):
+    assert set(RUNS) == set(TASKS)
+    terms = ", ".join(f"{name}: {{weight: 0.2, span: part}}" for name in COUNTED)
+    gradients = []
+    for size, accumulation in CUTS:
+        given = [
+            *RUNS[task], f"data.files={records()}", "data.split={validation: 0, test: 0}", f"runs_dir={tmp_path}",
+            f"name={size}x{accumulation}", f"objective={{{terms}}}", "train.device=cpu", "tracking.report_to=[]",
+            f"train.per_device_train_batch_size={size}", f"train.gradient_accumulation_steps={accumulation}",
+            "train.num_train_epochs=1", "train.eval_strategy=no", "train.save_strategy=no", "train.max_grad_norm=0",
+            "train.load_best_model_at_end=false",
+        ]  # fmt: skip
+        config = require_complete(load_config(task, given))
+        assert config.train is not None
+        run = RunFolder(tmp_path / config.name)
+        trainer, _ = build_trainer(run, config, prepare_in(run, config), warn=lambda _: None)
+        watch = FirstGradient()
+        trainer.add_callback(watch)
+        fit(trainer, run, config.train, total_steps=trainer.work.total_steps)
+        assert trainer.state.global_step == 1
+        gradients.append(watch.found)
+    for other in gradients[1:]:
+        for name, true in gradients[0].items():
+            assert float((other[name] - true).norm()) < 2e-5 * float(true.norm()), name
