@@ -134,6 +134,7 @@ def test_one_term_written_four_ways_is_one_objective(tmp_path: Path):
         load_config({"objective": term}),
     ]
     assert [way.objective for way in ways] == [term] * 4
+    assert load_config("causal", [f"objective={json.dumps(term)}"]).objective == term
     dotted = ["objective.cross_entropy=0.6", "objective.sinkhorn.weight=0.4", "objective.sinkhorn.blur=0.1"]
     assert load_config(SINKHORN, dotted).objective == term
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +66,9 @@ def _value(text: str, value: str) -> Any:
         return _plain(parsed.value())
     except (HydraException, AttributeError) as error:
         if value[:1] in "[{'\"" or value.startswith("${"):
+            # JSON quotes its keys, which Hydra's grammar does not know.
+            with suppress(ValueError):
+                return json.loads(value)
             raise ConfigError(
                 "an override could not be read",
                 got=text,
