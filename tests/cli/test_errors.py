@@ -34,6 +34,11 @@ TYPOS = [
     ("tracking.report_to=[tensorbord]", "tensorboard"),
     ("task.kin=causal", "task.kind"),
     ("task.kind=casual", "causal"),
+    ("train.metric_for_best_model=rogue1", "'rouge1'"),
+    ("train.metric_for_best_model=sinkhorm", "'sinkhorn'"),
+    ("objective={self_adjusting_dice: 1}", "no measure of progress"),
+    ("name=..", "no name of a folder"),
+    ("name=a/b", "no name of a folder"),
     ("runs_dirr=x", "runs_dir"),
     ("sed=1", "seed"),
 ]
@@ -51,6 +56,9 @@ def test_a_typo_exits_2_and_names_what_was_meant(lossmith, override: str, meant:
 LATER = [
     ("train.optim=adamw_torc", "adamw_torch"),
     ("train.lr_scheduler_type=cosin", "cosine"),
+    ("train.lr_scheduler_type=cosine_with_min_lr", "min_lr_rate"),
+    ("train.lr_scheduler_kwargs={min_lr: 1}", "cannot be made"),
+    ("tracking.report_to=[wandb]", "lossmith[track]"),
     ("train.hf={logging_dirr: x}", "train.hf.logging_dirr"),
     ("train.hf={torch_compil: true}", "torch_compile"),
     ("train.hf={learning_rate: 1}", "write train.learning_rate"),
@@ -109,6 +117,7 @@ def test_an_incomplete_configuration_exits_2_and_says_what_to_add(lossmith, verb
         (["train", SINKHORN, "--resume", "--fresh", "model=scratch-tiny", "data.files=a"], "exclude each other"),
         (["prepare", SINKHORN, "model=scratch-tiny", "data.files=nothere.jsonl"], "nothere.jsonl"),
         (["config", SINKHORN, "train.learning_rate"], "key=value"),
+        (["config", "."], "neither a preset nor a file"),
     ],
 )
 def test_what_the_user_got_wrong_exits_2(lossmith, arguments: list[str], said: str):
@@ -145,3 +154,12 @@ def _is_one_block(text: str) -> None:
     assert lines[0].startswith("error: ")
     assert all(line.startswith(("  ", "- ")) for line in lines[1:]), text
     assert "Traceback" not in text
+
+
+def test_a_run_folder_given_as_a_configuration_is_told_where_its_own_lies(lossmith):
+    Path("runs/mine").mkdir(parents=True)
+    Path("runs/mine/config.yaml").write_text("seed: 1\n")
+    shown = lossmith("config", "runs/mine")
+    assert shown.code == 2
+    assert "runs/mine/config.yaml" in shown.err
+    assert lossmith("config", "runs/mine/config.yaml").code == 0

@@ -220,6 +220,28 @@ def test_a_span_absent_from_the_training_split_is_refused(small):
     assert "ingredients" in str(caught.value)
 
 
+@pytest.mark.parametrize("span", ["[answer, -ingredeints]", "[ingredients, ingredeints]"])
+def test_a_span_that_nothing_marks_is_warned_of_where_it_is_added_or_taken_away(small, span: str):
+    run = train(small(f"objective.focal={{weight: 0.4, span: {span}}}", "train.max_steps=1")).path
+    [told] = [sentence for sentence in _manifest(run)["warnings"] if "nothing marks" in sentence]
+    assert "did you mean 'ingredients'?" in told
+
+
+def test_a_term_of_weight_0_is_left_out_and_said_to_be(small):
+    run = train(small("objective.focal=0")).path
+    assert "the term 'focal' has weight 0 and is left out" in _manifest(run)["warnings"]
+    assert list(_lines(run)[0]["terms"]) == ["cross_entropy"]
+
+
+def test_a_checkpoint_is_not_chosen_by_a_loss_that_measures_no_progress(small):
+    with pytest.raises(ConfigError, match="no measure of progress"):
+        train(small("objective={self_adjusting_dice: 1}"))
+    given = ["objective={self_adjusting_dice: 1}", "train.load_best_model_at_end=false"]
+    assert train(small(*given)).path.exists()
+    told = ["train.metric_for_best_model=self_adjusting_dice", "train.greater_is_better=false"]
+    assert train(small("objective.self_adjusting_dice=1", *told, name="told")).best_metric is not None
+
+
 def test_few_steps_are_warned_of_in_the_manifest_and_the_log(recipe_run):
     run = recipe_run("cross-entropy")
     assert any("only 3 optimizer steps" in sentence for sentence in _manifest(run)["warnings"])

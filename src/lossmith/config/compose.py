@@ -124,6 +124,13 @@ def _hydra(preset: str, groups: Mapping[str, str]) -> dict[str, Any]:
 
 def _read_file(config: str | Path) -> dict[str, Any]:
     path = Path(config).expanduser()
+    if (path / "config.yaml").is_file():
+        raise ConfigError(
+            f"'{config}' is a run folder, not a configuration",
+            got=config,
+            expected="a preset of `lossmith list presets`, or a YAML or JSON file",
+            fix=f"its configuration is {path / 'config.yaml'}",
+        )
     if not path.is_file():
         if path.suffix in (".yaml", ".yml", ".json") or "/" not in str(config) or path.parent.is_dir():
             known = preset_names()

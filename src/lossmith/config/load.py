@@ -10,8 +10,8 @@ from typing import Any
 
 from lossmith.config.compose import Composed, compose
 from lossmith.config.schema import Config
-from lossmith.errors import ConfigError, unknown_name
-from lossmith.names import METRICS, TASKS
+from lossmith.errors import ConfigError, nearest, unknown_name
+from lossmith.names import METRICS, TASKS, find_loss
 
 # A change in generate or evaluate leaves the trained model as it is.
 _TRAINING = ("seed", "task", "model", "data", "objective", "train")
@@ -69,16 +69,39 @@ def check(composed: Composed) -> Config:
 
 def _check_best_metric(config: Config) -> None:
     train = config.train
-    if train is None:
+    if train is None or train.greater_is_better is not None:
         return
     metric = train.metric_for_best_model.removeprefix("eval_")
-    if metric != "loss" and metric not in METRICS and train.greater_is_better is None:
+    if metric != "loss" and metric not in METRICS and metric not in config.objective:
+        near = nearest(metric, ["loss", *METRICS, *config.objective])
         raise ConfigError(
             f"train.metric_for_best_model '{train.metric_for_best_model}' is not in the table of metrics",
             got=train.metric_for_best_model,
-            expected="eval_loss, a metric of `lossmith list metrics`, or greater_is_better beside it",
-            fix="set train.greater_is_better to true or false",
+            expected="eval_loss, a metric of `lossmith list metrics`, a term of the objective, or greater_is_better "
+            "beside it",
+            fix=f"did you mean '{near}'?" if near else "set train.greater_is_better to true or false",
         )
+    if train.load_best_model_at_end or train.early_stopping_patience:
+        _check_selection(config.objective, metric)
+
+
+def _check_selection(objective: Mapping[str, Any], metric: str) -> None:
+    """Refuse to choose a checkpoint by a loss whose value is no measure of progress."""
+    judging = [metric] if metric in objective else list(objective) if metric == "loss" else []
+    if judging and all(_is_no_progress(name, objective[name]) for name in judging):
+        raise ConfigError(
+            f"the value of {', '.join(judging)} is no measure of progress, so it cannot choose a checkpoint",
+            got=f"train.metric_for_best_model={metric}",
+            expected="a metric of `lossmith list metrics`, or eval_loss of an objective with another term",
+            fix="train.metric_for_best_model=rougeL; train.load_best_model_at_end=false keeps the last checkpoint; "
+            "train.greater_is_better=false beside it says that you mean it",
+        )
+
+
+def _is_no_progress(name: str, term: Any) -> bool:
+    body = term if isinstance(term, Mapping) else {"weight": term}
+    loss = str(body.get("loss", name))
+    return not body.get("weight", 1.0) or (":" not in loss and not find_loss(loss).selects_checkpoints)
 
 
 def missing_keys(config: Config) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lossmith.config.data import DataConfig
 from lossmith.config.evaluate import EvaluateConfig, GenerateConfig, TrackingConfig
@@ -22,7 +22,7 @@ class TaskConfig(Group):
 class Config(Group):
     """One run."""
 
-    name: Annotated[str, Field(pattern=r"^[^/\\\x00]+$")] = Field("run", description="folder runs/NAME")
+    name: str = Field("run", description="folder runs/NAME")
     seed: Annotated[int, Field(ge=0)] = 0
     task: TaskConfig = Field(default_factory=TaskConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
@@ -35,3 +35,10 @@ class Config(Group):
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     tracking: TrackingConfig = Field(default_factory=TrackingConfig)
     runs_dir: str = "runs"
+
+    @field_validator("name")
+    @classmethod
+    def _names_one_folder(cls, name: str) -> str:
+        if not name.strip() or set(name) == {"."} or set(name) & set("/\\\0"):
+            raise ValueError(f"'{name}' is no name of a folder in runs_dir; runs_dir says where runs lie")
+        return name

@@ -117,10 +117,34 @@ def check_names(train: TrainConfig) -> None:
     """
     _check_hf(train)
     _named(train)
+    _try_scheduler(train)
     greater_is_better(train)
     own = [("optimizer", train.optim), ("scheduler", train.lr_scheduler_type)]
     for what, path in [pair for pair in own if ":" in pair[1]] + [("callback", path) for path in train.callbacks]:
         load_attribute(path, what=what)
+
+
+def _try_scheduler(train: TrainConfig) -> None:
+    """Make a scheduler of transformers on one number: which keywords it lacks it says only when it is made."""
+    from transformers import get_scheduler
+
+    if ":" in train.lr_scheduler_type:
+        return
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=train.learning_rate)
+    keywords = dict(train.lr_scheduler_kwargs)
+    try:
+        get_scheduler(
+            train.lr_scheduler_type,
+            optimizer,
+            num_warmup_steps=1,
+            num_training_steps=9,
+            scheduler_specific_kwargs=keywords,
+        )
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"the scheduler {train.lr_scheduler_type} cannot be made: {error}",
+            got=f"train.lr_scheduler_kwargs={keywords}",
+        ) from error
 
 
 def _check_hf(train: TrainConfig) -> None:

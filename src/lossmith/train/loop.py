@@ -42,7 +42,7 @@ from lossmith.train.checkpoints import (
 )
 from lossmith.train.facts import objective_facts
 from lossmith.train.measure import measure_text
-from lossmith.train.preflight import Plan, check_positions, plan_steps, tell
+from lossmith.train.preflight import Plan, check_positions, plan_steps, tell, unmarked_spans
 from lossmith.train.progress import LastLine
 from lossmith.train.run import processes
 from lossmith.train.stopping import EarlyStopping
@@ -65,6 +65,8 @@ def build_trainer(
     objective = Objective(config.objective)
     spans = {term.name: list(term.span) for term in objective.terms}
     check_positions(prepared.audit, spans)
+    for sentence in unmarked_spans(prepared.audit, spans):
+        warn(sentence)
     rows = training_rows(prepared, train, seed=config.seed)
     plan = plan_steps(train, records=len(rows["train"]), processes=processes())
     tell(plan, prepared.audit, say=logger.info, warn=warn)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from lossmith.config.schema import Config
 from lossmith.config.train import TrainConfig
 from lossmith.data.normalize import steps_of
-from lossmith.errors import ConfigError, DataError
+from lossmith.errors import ConfigError, DataError, nearest
 from lossmith.evaluate.run import check_asked
 from lossmith.generate.settings import check_settings
 from lossmith.names import load_attribute
@@ -52,6 +53,18 @@ def check_names(config: Config) -> None:
             load_attribute(term["loss"], what="loss")
     if config.train is not None:
         check_train_names(config.train)
+        _check_trackers(config.tracking.report_to)
+
+
+def _check_trackers(names: Sequence[str]) -> None:
+    absent = [name for name in names if find_spec(name) is None]
+    if absent:
+        raise ConfigError(
+            f"the tracker {', '.join(absent)} is not installed",
+            got=f"tracking.report_to=[{', '.join(names)}]",
+            expected="trackers that are installed",
+            fix="pip install 'lossmith[track]', or tracking.report_to=[tensorboard]",
+        )
 
 
 def plan_steps(train: TrainConfig, *, records: int, processes: int) -> Plan:
@@ -126,6 +139,21 @@ def check_positions(audit: Mapping[str, Any], spans_of_terms: Mapping[str, list[
                 expected=f"a supervised span: {', '.join(['answer', *sorted(present)])}",
                 fix='mark it in the template\'s answer with {% span "NAME" %}...{% endspan %}, or read another span',
             )
+
+
+def unmarked_spans(audit: Mapping[str, Any], spans_of_terms: Mapping[str, list[str]]) -> list[str]:
+    """Sentences on names that nothing marks: what they should add or take away stays as it is."""
+    marked = {"answer", "prompt", *audit["splits"]["train"]["spans"]}
+    told = []
+    for term, names in spans_of_terms.items():
+        for name in [name.removeprefix("-") for name in names]:
+            if name not in marked:
+                near = nearest(name, marked)
+                told.append(
+                    f"the term '{term}' names a span '{name}' that nothing marks, so it changes nothing; "
+                    + (f"did you mean '{near}'?" if near else f"there are {', '.join(sorted(marked))}")
+                )
+    return told
 
 
 def doubts(plan: Plan, audit: Mapping[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -212,10 +213,21 @@ def _train_in(run: RunFolder, config: Config) -> None:
     run.update_manifest(**run_facts(config), processes=processes())
     prepared = prepare_in(run, config)
     run.update_manifest(trained_on=prepared.fingerprint)
-    with stage(run, "train"):
-        trainer, loaded = build_trainer(run, config, prepared, warn=warn_into(run))
+    warn = warn_into(run)
+    for name in silent_terms(config):
+        warn(f"the term '{name}' has weight 0 and is left out")
+    with stage(run, "train"), warnings.catch_warnings():
+        # Said above, in a sentence of ours.
+        warnings.filterwarnings("ignore", message="the term '.*' has weight 0", category=UserWarning)
+        trainer, loaded = build_trainer(run, config, prepared, warn=warn)
         fit(trainer, run, config.train, total_steps=trainer.work.total_steps)
         save(trainer, loaded, run, prepared)
+
+
+def silent_terms(config: Config) -> list[str]:
+    """Terms of weight 0."""
+    weights = {n: t.get("weight", 1.0) if isinstance(t, Mapping) else t for n, t in config.objective.items()}
+    return [name for name, weight in weights.items() if not weight]
 
 
 def warn_into(run: RunFolder) -> Callable[[str], None]:
