@@ -15,7 +15,7 @@ from transformers import Trainer, TrainingArguments
 import lossmith
 from lossmith.config.train import TrainConfig
 from lossmith.errors import ConfigError, DataError, InputError
-from lossmith.train.preflight import plan_steps
+from lossmith.train.preflight import doubts, plan_steps
 
 from .building import PLAIN, Built
 
@@ -134,3 +134,14 @@ def test_a_checkpoint_that_is_none_is_refused(name: str, overrides: Callable[...
     with pytest.raises(InputError, match="is no checkpoint") as caught:
         lossmith.train("causal", overrides("from", **given), quiet=True)
     assert "train.resume_from_checkpoint" in str(caught.value)
+
+
+def test_cut_answers_are_told_with_their_number():
+    audit = {
+        "warnings": [],
+        "max_length": 64,
+        "splits": {"train": {"records": 50, "truncation": {"cut_answer": 2, "dropped": 1}}},
+    }
+    plan = plan_steps(TrainConfig(), records=800, processes=1)
+    (told,) = doubts(plan, audit)
+    assert told.startswith("2 of 50 training answers are cut at data.max_length=64")

@@ -164,6 +164,13 @@ def doubts(plan: Plan, audit: Mapping[str, Any]) -> list[str]:
             f"only {plan.total_steps} optimizer steps (fewer than {FEW_STEPS}): the model will hardly move. "
             "Train more epochs, or lower the batch size or gradient_accumulation_steps"
         )
+    train = audit["splits"]["train"]
+    cut = train["truncation"].get("cut_answer", 0)
+    if cut:
+        found.append(
+            f"{cut} of {train['records']} training answers are cut at data.max_length={audit['max_length']}, their end "
+            "token with them: the model does not learn there where an answer ends"
+        )
     return found
 
 
