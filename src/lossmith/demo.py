@@ -83,7 +83,7 @@ def carry_out(
         with bar() as progress:
             folders[name] = RunFolder(run(f"demo/{name}", overrides, quiet=quiet, progress=progress))
         if _measured(place) == measured:
-            say(f"{folders[name].path} was trained and measured by an earlier call and is kept; remove it to repeat it")
+            say(f"kept as an earlier call trained and measured it; remove {folders[name].path} to repeat it")
     paths = [folder.path for folder in folders.values()]
     comparison = compare(paths)
     page = report(paths, out=place / "report.html", comparison=comparison)
