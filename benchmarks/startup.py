@@ -1,6 +1,6 @@
 """Time to `import lossmith` and to `lossmith --help`, each in fresh processes: minimum and median.
 
-    python benchmarks/startup.py [--repeat 15] [--json FILE]
+python benchmarks/startup.py [--repeat 15] [--json FILE]
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -73,6 +74,9 @@ def main() -> None:
 
     0 done, 1 the work failed, 2 the input is wrong, 3 a gate was missed.
     """
+    # Before torch loads: where another program holds one of two cores, threads that spin for each other make a step of
+    # a small model many times as long; a short spin costs little there and nothing on idle cores (docs/benchmarks.md).
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     debug = "--debug" in sys.argv
     if debug:
         # Accepted wherever it stands, so that it can be added at the end of a failed command.

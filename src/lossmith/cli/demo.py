@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -27,10 +26,6 @@ def demo(
 
     Example: lossmith demo --quick --out try
     """
-    # Before torch loads: where another program holds one of two cores, threads that spin for each other make a step of
-    # so small a model 10 times as long and more; a short spin costs little there and nothing on idle cores
-    # (docs/benchmarks.md).
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     from lossmith.cli.screen import counting, print_comparison, print_metrics, print_rows
     from lossmith.demo import answers_to_first, carry_out
 

@@ -75,13 +75,13 @@ class CausalForward:
         self._real_tokens = real_tokens
         self._needs_embeddings = needs_embeddings
         self._dtype = dtype
-        self._scale: float | None = None
+        self.scale: float | None = None
 
     def refresh_scale(self) -> float | None:
         """Measure the spread of the input embeddings anew; called at the start and at each evaluation."""
         if self._needs_embeddings:
-            self._scale = float(embedding_scale(self._model, self._real_tokens))
-        return self._scale
+            self.scale = float(embedding_scale(self._model, self._real_tokens))
+        return self.scale
 
     def __call__(self, wrapped: nn.Module, batch: dict[str, Any]) -> Parts:
         """Run `wrapped` (the model as DDP or autocast wrap it) and pick the positions."""
@@ -91,7 +91,7 @@ class CausalForward:
         plain = head_of(self._model)
         embeddings = None
         if self._needs_embeddings:
-            scale = self._scale if self._scale is not None else self.refresh_scale()
+            scale = self.scale if self.scale is not None else self.refresh_scale()
             embeddings = (input_embedding(self._model), float(scale or 1.0))
         return Parts(
             hidden=hidden,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lossmith.losses import Head
 
@@ -30,6 +30,23 @@ class Parts:
         """Positional and keyword arguments of an Objective."""
         keywords = {"spans": self.spans, "examples": self.examples, "embeddings": self.embeddings}
         return (self.hidden, self.head, self.labels), keywords
+
+
+class Forward(Protocol):
+    """How a task carries a batch through a model; `scale` is the spread of the input embeddings, where a term asks.
+
+    The scale is a constant of the steps between two measurements, so a resumed training takes it up as it was.
+    """
+
+    scale: float | None
+
+    def __call__(self, wrapped: nn.Module, batch: dict[str, Any], /) -> Parts:
+        """The positions of a batch."""
+        ...
+
+    def refresh_scale(self) -> float | None:
+        """Measure the scale anew."""
+        ...
 
 
 def item_numbers(length: int, intervals: list[tuple[int, int, int]]) -> Tensor:

@@ -100,7 +100,6 @@ def build_trainer(
     work = Work(
         objective=objective,
         forward=forward,
-        refresh=forward.refresh_scale,
         train=rows["train"],
         validation=rows.get("validation"),
         collate=collate,

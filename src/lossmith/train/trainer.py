@@ -20,7 +20,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from lossmith.errors import LossmithError
 from lossmith.losses import Objective
 from lossmith.runs import RunFolder, append_jsonl
-from lossmith.tasks.parts import Parts
+from lossmith.tasks.parts import Forward, Parts
 from lossmith.tasks.rows import Rows
 from lossmith.train.checkpoints import STAGING, TALLY, complete_checkpoints, publish, rotate
 from lossmith.train.progress import LiveProgress
@@ -36,8 +36,7 @@ class Work:
     """What is trained on: the objective, the task's forward, the rows, and where results are told."""
 
     objective: Objective
-    forward: Callable[[nn.Module, dict[str, Any]], Parts]
-    refresh: Callable[[], object]
+    forward: Forward
     train: Rows
     validation: Rows | None
     collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
@@ -177,7 +176,7 @@ class ObjectiveTrainer(Trainer):
         """Exact loss over the validation rows: sums and counts are added up, and divided once at the end."""
         rows, model = self.work.validation, self.model
         assert rows is not None and model is not None
-        self.work.refresh()
+        self.work.forward.refresh_scale()
         model.eval()
         sums = {term.name: 0.0 for term in self.work.objective.terms}
         counts = dict(sums)
@@ -272,6 +271,7 @@ class ObjectiveTrainer(Trainer):
         if self.is_world_process_zero():
             staged = folder / STAGING / f"checkpoint-{self.state.global_step}"
             self.state.save_to_json(str(staged / TRAINER_STATE_NAME))
+            self.tally.embedding_scale = self.work.forward.scale
             self.tally.save(staged / TALLY)
             publish(staged, folder)
             rotate(folder, limit=self.work.checkpoints_kept, best=best)
@@ -284,8 +284,9 @@ class ObjectiveTrainer(Trainer):
         return path if step == self.state.global_step or path.exists() else None
 
     def restore(self, checkpoint: Path) -> None:
-        """Take up the tally that lies in a checkpoint; the Trainer restores the rest."""
+        """Take up the tally that lies in a checkpoint, and the scale of its steps; the Trainer restores the rest."""
         self.tally.restore(checkpoint / TALLY, first=self.is_world_process_zero())
+        self.work.forward.scale = self.tally.embedding_scale
 
     def is_finished(self, checkpoint: Path, total_steps: int) -> bool:
         """Whether training had ended when this checkpoint was taken, by its steps or by patience."""
