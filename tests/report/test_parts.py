@@ -126,7 +126,11 @@ def entry(**facts: Any) -> dict[str, Any]:
         ),
         ({"direction": "one"}, "caution", "does not say which is better"),
         ({"p_holm": 0.0001}, "good", "p < 0.001"),
-        ({"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0, "p_holm": 1.0}, "plain", "b and a have the same value"),
+        (
+            {"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0, "p_holm": 1.0},
+            "plain",
+            "in every resample too: no record tells them apart",
+        ),
     ],
 )
 def test_a_difference_is_judged_by_the_test(facts: dict[str, Any], kind: str, words: str) -> None:

@@ -53,13 +53,13 @@ def same_weights(one: Path, other: Path) -> bool:
 
 
 def test_the_model_is_the_best_checkpoint_and_not_the_last(memorise: Callable[..., RunFolder]):
-    run = memorise("best", save_total_limit=2)
+    run = memorise("best", save_total_limit=2, num_train_epochs=40, save_steps=61)
     losses = evaluations(run)
     best = min(losses, key=losses.__getitem__)
     assert 2 < best < max(losses), "the loss must fall and rise again, or this shows nothing"
     kept = {step_of(path): path for path in complete_checkpoints(run.checkpoints)}
     assert set(kept) == {best, max(kept)}
-    assert best % 5, "the best evaluation falls between two saves"
+    assert best != 61, "the best evaluation falls between two saves"
     assert same_weights(run.model, kept[best])
     assert not same_weights(run.model, kept[max(kept)])
     assert run.manifest()["best"] == {"step": best, "metric": "eval_loss", "value": losses[best]}

@@ -139,6 +139,8 @@ def _judge(facts: Mapping[str, Any], run: str, reference: str) -> tuple[Kind, st
     if p >= LEVEL:
         if apart:
             return "caution", f"{within}; the interval leaves out 0, but the test does not rule out chance ({figures})."
+        if value == low == high == 0:
+            return "plain", f"{lead}, in every resample too: no record tells them apart on this metric."
         equal = "That does not show that the two are equal: any difference inside the interval fits the data."
         return "plain", f"{within}; the test finds no difference ({figures}). {equal}"
     direction = direction_of(name, facts)

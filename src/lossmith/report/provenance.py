@@ -150,12 +150,11 @@ def _adapter(run: Run) -> str:
 
 
 def _checkpoint(run: Run) -> str:
-    best = run.manifest.get("best") or {}
-    if best.get("step") is None:
-        return ""
-    chosen_by = run.setting("train", "metric_for_best_model") or "eval_loss"
-    value = f", {chosen_by} {number(best['value'])}" if best.get("value") is not None else ""
-    return f"step {number(best['step'])}{value}"
+    """Which checkpoint the model is; not its loss, which beside that of another objective would invite comparison."""
+    best, last = (run.manifest.get("best") or {}).get("step"), run.manifest.get("steps")
+    if best is not None and run.setting("train", "load_best_model_at_end") is not False:
+        return f"step {number(best)}, best by {run.setting('train', 'metric_for_best_model') or 'eval_loss'}"
+    return f"step {number(last)}, the last" if last is not None else ""
 
 
 def _schedule(run: Run) -> str:
