@@ -19,18 +19,6 @@ from lossmith.runs import RunFolder, read_jsonl
 from lossmith.train.loop import fit
 from lossmith.train.trainer import ObjectiveTrainer
 
-TINY = [
-    "model.base=scratch-tiny",
-    "model.vocab_size=300",
-    "model.hidden_size=32",
-    "model.num_hidden_layers=2",
-    "model.num_attention_heads=2",
-    "train.device=cpu",
-    "tracking.report_to=[]",
-    "data.template={prompt: '{{ p }}', answer: '{% span \"items\" %}{{ a }}{% endspan %}{{ b }}'}",
-    "data.max_length=600",
-    "data.split={validation: 0, test: 0, column: split}",
-]
 PLAIN: Mapping[str, object] = {
     "optim": "sgd",
     "learning_rate": 0.5,

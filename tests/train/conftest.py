@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import random
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -18,8 +16,9 @@ from lossmith.config.load import load_config, require_complete
 from lossmith.runs import RunFolder
 from lossmith.train.loop import build_trainer
 from lossmith.train.run import prepare_in
+from tests.tiny_runs import overrides_for, write_ragged
 
-from .building import TINY, Built
+from .building import Built
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,30 +31,15 @@ def _shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def ragged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """20 training records whose answers have from 2 to about 130 supervised tokens, and 4 for validation."""
-    rng = random.Random(0)
     lengths = [0, 160, 1, 2, 120, 0, 5, 160, 3, 30, 0, 0, 60, 1, 90, 7, 0, 40, 1, 11]
-    file = tmp_path_factory.mktemp("records") / "ragged.jsonl"
-    with file.open("w") as out:
-        for number, length in enumerate([*lengths, 3, 0, 40, 70]):
-            record = {
-                "p": "".join(rng.choices("abcdefgh ", k=rng.randint(1, 40))).strip() or "a",
-                "a": "".join(rng.choices("ABCD", k=max(1, length // 2))),
-                "b": "".join(rng.choices("0123456789", k=length - length // 2)) if length else "",
-                "split": "train" if number < len(lengths) else "validation",
-            }
-            out.write(json.dumps(record) + "\n")
-    return file
+    folder = tmp_path_factory.mktemp("records")
+    return write_ragged(folder / "ragged.jsonl", train=lengths, validation=[3, 0, 40, 70])
 
 
 @pytest.fixture
 def overrides(ragged: Path, tmp_path: Path) -> Callable[..., list[str]]:
     """Overrides of a run on the ragged records: `more` as they are, keywords as keys of `train`."""
-
-    def make(name: str, *more: str, **train: object) -> list[str]:
-        given = [f"train.{key}={value}" for key, value in train.items()]
-        return [*TINY, f"data.files={ragged}", f"runs_dir={tmp_path / 'runs'}", f"name={name}", *given, *more]
-
-    return make
+    return overrides_for(ragged, tmp_path)
 
 
 @pytest.fixture
