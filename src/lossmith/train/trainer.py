@@ -114,7 +114,9 @@ class ObjectiveTrainer(Trainer):
     ) -> Any:
         """The objective on one micro-batch, divided by the counts of the window."""
         if return_outputs:
-            raise LossmithError("there are no outputs to return: logits are never materialised", got="return_outputs=True")
+            raise LossmithError(
+                "there are no outputs to return: logits are never materialised", got="return_outputs=True"
+            )
         parts = self.work.forward(model, inputs)
         positional, named = parts.arguments()
         # Statistics are kept in fp32 or more, whatever autocast does to the model.
