@@ -285,7 +285,7 @@ def prepared_tokenizer(prepared: Prepared) -> Any:
     """The tokenizer that the rows were written with."""
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(str(prepared.tokenizer))
+    return AutoTokenizer.from_pretrained(str(prepared.tokenizer))  # a folder of the cache  # nosec B615
 
 
 def _to(batch: Mapping[str, Any], model: Any) -> dict[str, Any]:
