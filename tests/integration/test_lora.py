@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 import lossmith
 from lossmith.errors import ConfigError, InputError
 from tests.integration.conftest import SHRUNK
+from tests.integration.plain_loading import same_answers
 
 ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
 MLP = {"gate_proj", "up_proj", "down_proj"}
@@ -118,37 +117,17 @@ def test_a_base_that_is_not_there_is_told_with_what_was_tried(lora, base):
     assert "qwen3'" in (caught.value.fix or "")
 
 
-LOAD_WITH_PEFT = """
-import json, sys
-import torch, pyarrow.parquet as pq
-from peft import AutoPeftModelForCausalLM
-from transformers import AutoTokenizer
-folder, predictions = sys.argv[1:]
-model = AutoPeftModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-tokenizer = AutoTokenizer.from_pretrained(folder)
+ADAPTED = """
 assert model.peft_config["default"].peft_type == "LORA"
 assert any(value.abs().sum() > 0 for name, value in model.state_dict().items() if "lora_B" in name)
-made = []
-for row in pq.read_table(predictions).to_pylist()[:3]:
-    ids = tokenizer(row["prompt"], add_special_tokens=False, return_tensors="pt")
-    out = model.generate(**ids, max_new_tokens=12, do_sample=False)
-    made.append(tokenizer.decode(out[0, ids["input_ids"].shape[1]:], skip_special_tokens=True) == row["prediction"])
-assert not any(name.split(".")[0] == "lossmith" for name in sys.modules)
-print(json.dumps(made))
 """
 
 
 def test_the_adapter_loads_and_generates_the_same_with_plain_peft(lora):
     run = lossmith.run("recipes/sinkhorn", lora("qwen3", "train.learning_rate=0.01"), quiet=True)
     assert not (run / "model" / "model.safetensors").exists()
-    done = subprocess.run(
-        [sys.executable, "-c", LOAD_WITH_PEFT, str(run / "model"), str(run / "predictions" / "test.parquet")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == [True, True, True]
+    same = same_answers(run, library="peft", loader="AutoPeftModelForCausalLM", check=ADAPTED)
+    assert same == [True, True, True]
 
 
 def test_an_adapter_is_the_start_of_another_run(lora):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import pytest
 from lossmith.config.compose import preset_names
 from lossmith.config.load import load_config, training_hash
 from lossmith.names import LOSSES
+from tests.integration.plain_loading import same_answers
 
 PRESETS = [name.removeprefix("recipes/") for name in preset_names() if name.startswith("recipes/")]
 
@@ -183,33 +182,10 @@ def test_every_supervised_text_is_the_answer_and_its_end_of_turn(recipe_run):
     assert seen >= 50
 
 
-LOAD_PLAINLY = """
-import json, sys
-from transformers import AutoModelForCausalLM, AutoTokenizer
-import torch
-folder, predictions = sys.argv[1:]
-model, tokenizer = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), AutoTokenizer.from_pretrained(folder)
-import pyarrow.parquet as pq
-made = []
-for row in pq.read_table(predictions).to_pylist()[:3]:
-    ids = tokenizer(row["prompt"], add_special_tokens=False, return_tensors="pt")
-    out = model.generate(**ids, max_new_tokens=12, do_sample=False)
-    made.append(tokenizer.decode(out[0, ids["input_ids"].shape[1]:], skip_special_tokens=True) == row["prediction"])
-assert not any(name.split(".")[0] == "lossmith" for name in sys.modules)
-print(json.dumps(made))
-"""
-
-
 def test_the_model_loads_and_generates_the_same_with_plain_transformers(recipe_run):
     run = recipe_run("mixed")
-    done = subprocess.run(
-        [sys.executable, "-c", LOAD_PLAINLY, str(run / "model"), str(run / "predictions" / "test.parquet")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == [True, True, True]
+    same = same_answers(run, library="transformers", loader="AutoModelForCausalLM")
+    assert same == [True, True, True]
 
 
 def _prepared(run: Path) -> Path:
