@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from measuring import resident_bytes, write_json
+
 SMALL, LARGE = 2_000, 50_000
 LIMIT = 1.3
 WORDS = 5_000
@@ -50,14 +52,6 @@ def byte_tokenizer() -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<|end|>", pad_token="<|pad|>")
 
 
-def peak_bytes() -> int:
-    """The high-water mark of this process; ru_maxrss would hold that of the parent before exec too."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError("no VmHWM in /proc/self/status")
-
-
 def measure(records: int) -> dict[str, Any]:
     """Prepare `records` records in this process."""
     with tempfile.TemporaryDirectory() as folder:
@@ -76,7 +70,7 @@ def measure(records: int) -> dict[str, Any]:
         written = sum(prepared.counts.values())
         if written != records:
             raise RuntimeError(f"{written} of {records} records were written")
-        return {"records": records, "peak_bytes": peak_bytes(), "seconds": round(seconds, 2)}
+        return {"records": records, "peak_bytes": resident_bytes(), "seconds": round(seconds, 2)}
 
 
 def main() -> int:
@@ -96,9 +90,7 @@ def main() -> int:
         print(f"{records:>7,} records: peak {peak:,.1f} MiB, {sizes[-1]['seconds']} s")
     ratio = sizes[1]["peak_bytes"] / sizes[0]["peak_bytes"]
     print(f"ratio {ratio:.3f} (limit {LIMIT})")
-    if arguments.out:
-        result = {"sizes": sizes, "ratio": ratio, "limit": LIMIT, "passed": ratio < LIMIT}
-        arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(arguments.out, {"sizes": sizes, "ratio": ratio, "limit": LIMIT, "passed": ratio < LIMIT})
     return 0 if ratio < LIMIT else 1
 
 

@@ -6,12 +6,12 @@ python benchmarks/startup.py [--repeat 15] [--json FILE]
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
 import subprocess
 import sys
-import time
+from functools import partial
 from pathlib import Path
+
+from measuring import interleaved, summary, write_json
 
 TARGETS = {"import lossmith": 0.1, "lossmith --help": 0.4}
 COMMANDS = {
@@ -21,15 +21,8 @@ COMMANDS = {
 }
 
 
-def measure(repeat: int) -> dict[str, dict[str, float]]:
-    """Seconds of each command, the commands taking turns so that noise falls on all of them."""
-    times: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for _ in range(repeat):
-        for name, command in COMMANDS.items():
-            start = time.perf_counter()
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            times[name].append(time.perf_counter() - start)
-    return {name: {"min": min(taken), "median": statistics.median(taken)} for name, taken in times.items()}
+def run_quietly(command: list[str]) -> None:
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def main() -> None:
@@ -38,14 +31,14 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=15)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    found = measure(given.repeat)
-    bare = found["bare python"]["median"]
+    methods = {name: partial(run_quietly, command) for name, command in COMMANDS.items()}
+    found = {name: summary(times) for name, times in interleaved(methods, repeat=given.repeat, warmup=0).items()}
+    bare = found["bare python"]["median_s"]
     for name, taken in found.items():
-        own = taken["median"] - bare
+        own = taken["median_s"] - bare
         target = f", target {TARGETS[name]} s" if name in TARGETS else ""
-        print(f"{name}: minimum {taken['min']:.3f} s, median {taken['median']:.3f} s, own {own:.3f} s{target}")
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        print(f"{name}: minimum {taken['min_s']:.3f} s, median {taken['median_s']:.3f} s, own {own:.3f} s{target}")
+    write_json(given.json, found)
 
 
 if __name__ == "__main__":
