@@ -76,11 +76,11 @@ def test_messages_through_the_chat_template(configure: Configure, dishes: Path) 
     assert "assistant" in roles(found, "template") and roles(found, "special").count(END) == 2
 
 
-def test_plain_text_is_learned_whole_but_for_a_first_token(configure: Configure, dishes: Path) -> None:
+def test_plain_text_is_learned_whole_after_a_first_token(configure: Configure, dishes: Path) -> None:
     found = inspect_record(configure(data={"files": str(dishes), "template": {"text": "Eat {{ dish }}"}}))
     assert found.answer.got == f"Eat soup{END}" and found.answer.ok and found.text.ok and not found.disagreements
     assert not found.tokens[0].supervised and all(token.supervised for token in found.tokens[1:])
-    assert any("first token" in note for note in found.notes)
+    assert not any("first token" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(("turns", "answers"), [("all", f"Yes.{END}Very.{END}"), ("last", f"Very.{END}")])
@@ -129,7 +129,7 @@ def test_bytes_of_a_character_split_over_tokens(configure: Configure, dishes: Pa
     data = {"files": str(dishes), "id": "key", "template": {"prompt": "", "answer": "{{ dish }}"}}
     # A vocabulary of little more than the 256 bytes: no character of four bytes is one token.
     found = inspect_record(configure(data=data), ["model.vocab_size=264"], id="dish-4")
-    assert found.answer.ok and "".join(token.text for token in found.tokens) == f"egg 🥚 salad{END}"
+    assert found.answer.ok and "".join(token.text for token in found.tokens) == f"{END}egg 🥚 salad{END}"
     parts = [token.bytes for token in found.tokens if token.bytes]
     assert len(parts) > 1 and bytes.fromhex(" ".join(parts)).decode() == "🥚"
     page: list[dict[str, Any]] = found.as_page()["tokens"]

@@ -110,8 +110,8 @@ def test_abstracts_as_plain_text(run_on, shared_data: Path):
     )
     source = {row["id"]: row["abstract"] for row in _jsonl(shared_data / "arxiv_physics" / "condmat_daily.jsonl")}
     for row in _prepared(run, "train"):
-        assert [(span["start"], span["end"]) for span in row["supervised"]] == [(0, len(row["input_ids"]))]
-        assert row["input_ids"][-1] == _end_id(run)
+        assert [(span["start"], span["end"]) for span in row["supervised"]] == [(1, len(row["input_ids"]))]
+        assert row["input_ids"][0] == row["input_ids"][-1] == _end_id(run)
     for row in _predictions(run):
         assert row["prompt"] == ""
         assert row["target"].strip() == source[row["id"]].strip()

@@ -58,12 +58,13 @@ def byte_edges(tokenizer: PreTrainedTokenizerFast, ids: list[int]) -> list[tuple
 
 
 def spans_by_bytes(rendered: Rendered, encoded: Encoded, tokenizer: Any) -> list[TokenSpan]:
-    edges = byte_edges(tokenizer, encoded.input_ids)
+    first = int(not rendered.prompt)  # a token of its own before the text
+    edges = byte_edges(tokenizer, encoded.input_ids[first:])
     found = []
     for span in rendered.spans:
         low, high = (len(rendered.text[:at].encode()) for at in (span.start, span.end))
         hit = [index for index, (a, b) in enumerate(edges) if a < high and b > low]
-        found.append(TokenSpan(span.name, hit[0], hit[-1] + 1, span.item))
+        found.append(TokenSpan(span.name, first + hit[0], first + hit[-1] + 1, span.item))
     return found
 
 
@@ -126,14 +127,16 @@ def test_any_text_keeps_its_spans_and_its_answer(
     record = {"title": title, "ingredients": ingredients, "directions": directions}
     rendered = template(form).render(record, tokenizer)
     encoded = whole(rendered, tokenizer)
-    assert tokenizer.decode(encoded.input_ids) == rendered.text + ("<|im_end|>" if rendered.append_eos else "")
+    first = "" if rendered.prompt else "<|im_end|>"
+    assert tokenizer.decode(encoded.input_ids) == first + rendered.text + ("<|im_end|>" if rendered.append_eos else "")
     assert encoded.spans == spans_by_bytes(rendered, encoded, tokenizer)
     expected = [json.dumps(x, ensure_ascii=False)[1:-1].strip() for x in ingredients]
     items = [s for s in rendered.spans if s.name == "ingredients"]
     assert [rendered.text[s.start : s.end] for s in items] == [x for x in expected if x]
     assert [s.item for s in items] == list(range(len(items)))
     tokens = describe(rendered, tokenizer, max_length=100_000).tokens
-    assert "".join(t.text for t in tokens[: len(tokens) - rendered.append_eos]) == rendered.text
+    own = tokens[int(not rendered.prompt) : len(tokens) - rendered.append_eos]
+    assert "".join(t.text for t in own) == rendered.text
     assert [index for index, t in enumerate(tokens) if t.supervised] == list(range(*encoded.supervised[0]))
 
 
@@ -211,6 +214,27 @@ def test_an_answer_without_any_token_rejects_the_record() -> None:
     assert isinstance(batch[0], RecordError)
 
 
+@pytest.mark.parametrize("tokens", [{}, {"bos_token": "<s>"}], ids=["EOS alone", "BOS that is not written"])
+@pytest.mark.parametrize("form", [{"text": "{{ p }}{{ a }}"}, {"prompt": "{{ p }}", "answer": "{{ a }}"}])
+def test_training_sees_the_first_ids_that_generation_continues(form: Any, tokens: dict[str, str]) -> None:
+    # Byte-level tokenizers write no BOS of their own; a record may fill the prompt or leave it empty.
+    tokenizer = byte_level(**tokens)
+    for prompt in ("", "Say "):
+        rendered = template(form).render({"p": prompt, "a": "yes"}, tokenizer)
+        trained = whole(rendered, tokenizer)
+        assert trained == whole(rendered, tokenizer, predicting=True)
+        continued = prompt_ids(rendered, tokenizer)
+        assert continued == trained.input_ids[: trained.prompt_length]
+        assert continued, "generation must continue something"
+        # The first token of the answer has a hidden state before it, so it is learned like any other.
+        ((start, end),) = trained.supervised
+        assert 0 < start == trained.prompt_length
+        assert tokenizer.decode(trained.input_ids[start:end]) == rendered.target + "<|im_end|>"
+        if not rendered.prompt:
+            start_id = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+            assert continued == [start_id]
+
+
 def test_bos_is_added_once_and_only_outside_chat() -> None:
     tokenizer = sentence_piece("first")
     tokenizer.chat_template = "{{ bos_token }}" + SHAPES["chatml"].replace("<|im_end|>", "</s>")
@@ -228,7 +252,7 @@ def test_plain_text_is_predicted_from_a_token_that_starts_it() -> None:
     assert encoded.input_ids[: encoded.prompt_length] == [PLAIN.eos_token_id]
     assert prompt_ids(template({"text": "Fry."}).render_prompt({}, PLAIN), PLAIN) == [PLAIN.eos_token_id]
     assert encoded.supervised == [(1, len(encoded.input_ids))]
-    assert whole(rendered, PLAIN).input_ids == encoded.input_ids[1:]
+    assert whole(rendered, PLAIN) == encoded
 
 
 def test_batches_are_the_records_one_by_one(recipes: list[dict[str, Any]]) -> None:

@@ -44,9 +44,9 @@ def test_plain_text_is_supervised_whole() -> None:
     rendered = template({"text": "{{ t }}"}).render({"t": "Fry the onions."}, tokenizer)
     encoded = encode(rendered, tokenizer, max_length=99, truncation="drop", predicting=False)
     assert rendered.prompt == ""
-    assert encoded.prompt_length == 0
-    assert encoded.supervised == [(0, len(encoded.input_ids))]
-    assert tokenizer.decode(encoded.input_ids) == "Fry the onions.<|im_end|>"
+    assert encoded.prompt_length == 1
+    assert encoded.supervised == [(1, len(encoded.input_ids))]
+    assert tokenizer.decode(encoded.input_ids) == "<|im_end|>Fry the onions.<|im_end|>"
 
 
 @pytest.mark.parametrize("pad", ["<|im_end|>", "<|pad|>"])

@@ -61,7 +61,7 @@ def describe(
     `roles` are (role, start, end) in characters, from `Template.roles`; without them the two roles are "prompt" and
     "answer". Raises as `encode` does.
     """
-    layout = lay_out([rendered], tokenizer, for_generation=predicting)[0]
+    layout = lay_out([rendered], tokenizer)[0]
     encoded, cut = encode_layout(rendered, layout, max_length=max_length, truncation=truncation, predicting=predicting)
     names = tokenizer.convert_ids_to_tokens(encoded.input_ids)
     if roles is None:

@@ -37,8 +37,7 @@ def encode(
 
     When `predicting`, the policy does not apply: `max_length` bounds the prompt alone, a longer one is cut from its
     left, and the answer, which is only compared with, stays whole. Where not even one token of the prompt fits, the
-    result has no ids and says "prompt_too_long". An empty prompt without BOS begins with the tokenizer's bos_token or
-    eos_token then, for generation must continue something.
+    result has no ids and says "prompt_too_long".
 
     Raises RecordError where the tokenizer has no token for any character of the answer.
     """
@@ -60,7 +59,7 @@ def encode_batch(
 ) -> list[Encoded | RecordError]:
     """Many records as `encode` does each, in one call of the tokenizer; a record's own error stands in its place."""
     results: list[Encoded | RecordError] = []
-    for record, layout in zip(rendered, lay_out(rendered, tokenizer, for_generation=predicting), strict=True):
+    for record, layout in zip(rendered, lay_out(rendered, tokenizer), strict=True):
         try:
             results.append(
                 encode_layout(record, layout, max_length=max_length, truncation=truncation, predicting=predicting)[0]

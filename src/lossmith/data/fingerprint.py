@@ -15,7 +15,7 @@ from lossmith.data.sources.files import Source
 from lossmith.data.sources.own import source_code
 from lossmith.runs import write_json
 
-FORMAT = 1  # raised when the same inputs give other files
+FORMAT = 2  # raised when the same inputs give other files
 _RACY_SECONDS = 2.0
 
 

@@ -33,14 +33,12 @@ class Layout:
     first: int
 
 
-def lay_out(
-    rendered: Sequence[Rendered], tokenizer: PreTrainedTokenizerBase, *, for_generation: bool = False
-) -> list[Layout]:
+def lay_out(rendered: Sequence[Rendered], tokenizer: PreTrainedTokenizerBase) -> list[Layout]:
     """Every record as ids; all their pieces go through the tokenizer in one call.
 
     Prompt and continuation are tokenised apart, and so is each earlier answer, because generation continues the ids of
-    a prompt. Where no chat template wrote the text, the tokenizer's own first tokens and EOS are added. For generation
-    an empty prompt is given a token to continue.
+    a prompt. Where no chat template wrote the text, the tokenizer's own first tokens and EOS are added. A record without
+    a prompt begins with BOS, or EOS where there is none: generation must continue something, and training sees it too.
     """
     cuts = [_cut_points(record) for record in rendered]
     pieces: list[tuple[str, bool]] = []
@@ -50,17 +48,17 @@ def lay_out(
     tokens = iter(_tokenise(pieces, tokenizer))
     layouts = []
     for record, points in zip(rendered, cuts, strict=True):
-        first = _first_ids(record, tokenizer, for_generation=for_generation)
+        first = _first_ids(record, tokenizer)
         layouts.append(_join(record, points, [next(tokens) for _ in points[1:]], first=first, tokenizer=tokenizer))
     return layouts
 
 
-def _first_ids(record: Rendered, tokenizer: PreTrainedTokenizerBase, *, for_generation: bool) -> tuple[int, ...]:
+def _first_ids(record: Rendered, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     """The ids that a text begins with when no chat template has written them."""
     if not record.append_eos:
         return ()
     first = tokenizer_facts(tokenizer).first_ids
-    if not first and for_generation and not record.prompt:
+    if not first and not record.prompt:
         start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         return () if start is None else (int(start),)
     return first
