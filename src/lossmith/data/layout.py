@@ -37,8 +37,9 @@ def lay_out(rendered: Sequence[Rendered], tokenizer: PreTrainedTokenizerBase) ->
     """Every record as ids; all their pieces go through the tokenizer in one call.
 
     Prompt and continuation are tokenised apart, and so is each earlier answer, because generation continues the ids of
-    a prompt. Where no chat template wrote the text, the tokenizer's own first tokens and EOS are added. A record without
-    a prompt begins with BOS, or EOS where there is none: generation must continue something, and training sees it too.
+    a prompt. Where no chat template wrote the text, the tokenizer's own first tokens and EOS are added. A record
+    without a prompt begins with BOS, or EOS where there is none: generation must continue something, and training sees
+    the same.
     """
     cuts = [_cut_points(record) for record in rendered]
     pieces: list[tuple[str, bool]] = []
