@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lossmith.cli.options import Json
 from lossmith.errors import unknown_name
 
+if TYPE_CHECKING:
+    from lossmith.config.objective import WrittenTerm
+
 Row = dict[str, str]
 
 
 def _presets() -> list[Row]:
     from lossmith.config.compose import compose, preset_names, preset_text
+    from lossmith.config.objective import written_terms
 
     rows = []
     for name in preset_names():
@@ -25,7 +29,7 @@ def _presets() -> list[Row]:
         rows.append(
             {
                 "preset": name,
-                "objective": " + ".join(_term(term, body) for term, body in terms.items()),
+                "objective": " + ".join(_term(term) for term in written_terms(terms)),
                 "model": str(values.get("model", {}).get("base") or "to be given"),
                 "about": about.removeprefix("# "),
             }
@@ -33,11 +37,8 @@ def _presets() -> list[Row]:
     return rows
 
 
-def _term(name: str, body: object) -> str:
-    if isinstance(body, Mapping):
-        span = f" on {body['span']}" if "span" in body else ""
-        return f"{body.get('weight', 1.0):g} {name}{span}"
-    return f"{body:g} {name}"
+def _term(term: WrittenTerm) -> str:
+    return f"{term.weight:g} {term.name}" + (f" on {term.span}" if term.span is not None else "")
 
 
 def _losses() -> list[Row]:

@@ -32,7 +32,7 @@ class Layered:
             if not isinstance(parent.get(key), dict):
                 # A number on a term becomes a mapping when one of its keys is set.
                 old = parent.get(key)
-                parent[key] = {"weight": old} if path[0] == "objective" and index == 1 and _is_weight(old) else {}
+                parent[key] = {"weight": old} if _is_term(path[: index + 1]) and _is_weight(old) else {}
             parent = parent[key]
         old = parent.get(path[-1])
         if isinstance(value, Mapping) and tuple(path) in REPLACED_WHOLE:
@@ -48,7 +48,7 @@ class Layered:
                 parent[path[-1]] = {}
             for key, item in value.items():
                 self.set([*path, str(key)], item, name)
-        elif path[0] == "objective" and len(path) == 2 and isinstance(old, dict) and _is_weight(value):
+        elif _is_term(path) and isinstance(old, dict) and _is_weight(value):
             self.set([*path, "weight"], value, name)
         else:
             self._forget(path)
@@ -77,6 +77,11 @@ class Layered:
         dotted = ".".join(path)
         for known in [k for k in self.origin if k == dotted or k.startswith(dotted + ".")]:
             del self.origin[known]
+
+
+def _is_term(path: list[str]) -> bool:
+    """Whether a path is that of a term: objective.NAME, or objective.by_task.TASK.NAME."""
+    return path[0] == "objective" and len(path) == (4 if path[1:2] == ["by_task"] else 2)
 
 
 def _is_weight(value: object) -> bool:

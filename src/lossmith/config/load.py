@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lossmith.config.compose import Composed, compose
+from lossmith.config.objective import BY_TASK, WrittenTerm, check_objective, written_terms
 from lossmith.config.schema import Config
 from lossmith.errors import ConfigError, nearest, unknown_name
 from lossmith.names import METRICS, TASKS, find_loss
@@ -51,7 +52,6 @@ def check(composed: Composed) -> Config:
     from pydantic import ValidationError
 
     from lossmith.config.explain import explain
-    from lossmith.config.objective import check_objective
 
     try:
         config = Config.model_validate(composed.values)
@@ -60,6 +60,13 @@ def check(composed: Composed) -> Config:
     if config.task.kind not in TASKS:
         raise unknown_name("task", config.task.kind, TASKS, where="task.kind")
     check_objective(config.objective)
+    if BY_TASK in config.objective and config.data.task is None:
+        raise ConfigError(
+            f"objective.{BY_TASK} needs to know each record's task",
+            got="data.task is null",
+            expected="the column that names it",
+            fix="data.task=COLUMN",
+        )
     for metric in config.evaluate.metrics:
         if ":" not in metric and metric not in METRICS:
             raise unknown_name("metric", metric, METRICS, where="evaluate.metrics")
@@ -72,8 +79,9 @@ def _check_best_metric(config: Config) -> None:
     if train is None or train.greater_is_better is not None:
         return
     metric = train.metric_for_best_model.removeprefix("eval_")
-    if metric != "loss" and metric not in METRICS and metric not in config.objective:
-        near = nearest(metric, ["loss", *METRICS, *config.objective])
+    terms = {term.name: term for term in written_terms(config.objective)}
+    if metric != "loss" and metric not in METRICS and metric not in terms:
+        near = nearest(metric, ["loss", *METRICS, *terms])
         raise ConfigError(
             f"train.metric_for_best_model '{train.metric_for_best_model}' is not in the table of metrics",
             got=train.metric_for_best_model,
@@ -82,13 +90,13 @@ def _check_best_metric(config: Config) -> None:
             fix=f"did you mean '{near}'?" if near else "set train.greater_is_better to true or false",
         )
     if train.load_best_model_at_end or train.early_stopping_patience:
-        _check_selection(config.objective, metric)
+        _check_selection(terms, metric)
 
 
-def _check_selection(objective: Mapping[str, Any], metric: str) -> None:
+def _check_selection(terms: Mapping[str, WrittenTerm], metric: str) -> None:
     """Refuse to choose a checkpoint by a loss whose value is no measure of progress."""
-    judging = [metric] if metric in objective else list(objective) if metric == "loss" else []
-    if judging and all(_is_no_progress(name, objective[name]) for name in judging):
+    judging = [metric] if metric in terms else list(terms) if metric == "loss" else []
+    if judging and all(_is_no_progress(terms[name]) for name in judging):
         raise ConfigError(
             f"the value of {', '.join(judging)} is no measure of progress, so it cannot choose a checkpoint",
             got=f"train.metric_for_best_model={metric}",
@@ -98,10 +106,8 @@ def _check_selection(objective: Mapping[str, Any], metric: str) -> None:
         )
 
 
-def _is_no_progress(name: str, term: Any) -> bool:
-    body = term if isinstance(term, Mapping) else {"weight": term}
-    loss = str(body.get("loss", name))
-    return not body.get("weight", 1.0) or (":" not in loss and not find_loss(loss).selects_checkpoints)
+def _is_no_progress(term: WrittenTerm) -> bool:
+    return not term.weight or (not term.is_own and not find_loss(term.loss).selects_checkpoints)
 
 
 def missing_keys(config: Config) -> list[str]:

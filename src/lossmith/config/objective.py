@@ -2,13 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from lossmith.errors import ConfigError, nearest
 from lossmith.names import LOSS_ALIASES, LOSSES, LossRow, Parameter, find_loss
 
 TERM_KEYS = ("weight", "span", "loss")
+BY_TASK = "by_task"
+
+
+@dataclass(frozen=True)
+class WrittenTerm:
+    """One term as an objective writes it, nothing of it checked.
+
+    `name` is what history and report call it (`maths.focal` where it stands under by_task.maths), `where` its dotted
+    path; `task` None for the terms beside by_task.
+    """
+
+    name: str
+    task: str | None
+    where: str
+    loss: Any
+    weight: Any
+    span: Any
+    parameters: Mapping[str, Any]
+
+    @property
+    def is_own(self) -> bool:
+        """Whether its loss is a function of the user's, module:function."""
+        return ":" in str(self.loss)
+
+
+def written_terms(objective: Mapping[str, Any]) -> list[WrittenTerm]:
+    """Every term of an objective in the order it is written, those of by_task under their task's name.
+
+    Raises ConfigError where by_task is no mapping of tasks to terms, or two terms have one name.
+
+    >>> [term.name for term in written_terms({"focal": 1, "by_task": {"maths": {"cross_entropy": 0.6}}})]
+    ['focal', 'maths.cross_entropy']
+    """
+    found = list(_written(objective))
+    names = [term.name for term in found]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigError(
+            f"two terms are named '{twice}'",
+            got=twice,
+            expected="a name for each term",
+            fix="give one of them another name",
+        )
+    return found
+
+
+def _written(objective: Mapping[str, Any]) -> Iterator[WrittenTerm]:
+    for name, body in objective.items():
+        if name != BY_TASK:
+            yield _one(name, body, task=None)
+            continue
+        where, example = f"objective.{BY_TASK}", "{maths: {cross_entropy: 0.6, lovasz_softmax: 0.4}}"
+        if not isinstance(body, Mapping) or not body:
+            raise ConfigError(f"{where} names no task", got=repr(body), expected=f"terms for each task: {example}")
+        for task, terms in body.items():
+            if not isinstance(terms, Mapping) or not terms:
+                known = task in LOSSES or task in LOSS_ALIASES
+                raise ConfigError(
+                    f"{where}.{task} holds no terms",
+                    got=repr(terms),
+                    expected=f"terms for each task: {example}",
+                    fix=f"'{task}' is a loss: a task's name stands above it" if known else None,
+                )
+            for inner, one in terms.items():
+                yield _one(inner, one, task=str(task))
+
+
+def _one(name: str, body: Any, *, task: str | None) -> WrittenTerm:
+    body = body if isinstance(body, Mapping) else {"weight": body}
+    return WrittenTerm(
+        name=name if task is None else f"{task}.{name}",
+        task=task,
+        where=f"objective.{name}" if task is None else f"objective.{BY_TASK}.{task}.{name}",
+        loss=body.get("loss", name),
+        weight=body.get("weight", 1.0),
+        span=body.get("span"),
+        parameters={key: value for key, value in body.items() if key not in TERM_KEYS},
+    )
 
 
 def check_objective(objective: Mapping[str, Any]) -> None:
@@ -20,42 +98,47 @@ def check_objective(objective: Mapping[str, Any]) -> None:
             expected="one term or more",
             fix="objective.cross_entropy=1",
         )
-    for name, term in objective.items():
-        _check_term(name, term)
-    weights = [t.get("weight", 1.0) if isinstance(t, Mapping) else t for t in objective.values()]
-    if not any(weights):
-        raise ConfigError("every term of the objective has weight 0", got=dict(objective), expected="a weight above 0")
+    terms = written_terms(objective)
+    for term in terms:
+        _check_term(term)
+    for task in dict.fromkeys(term.task for term in terms):
+        own = [term for term in terms if term.task == task]
+        if not any(term.weight for term in own) and (task is not None or len(own) == len(terms)):
+            of = "the objective" if task is None else f"the task '{task}'"
+            raise ConfigError(
+                f"every term of {of} has weight 0",
+                got=", ".join(term.where for term in own),
+                expected="a weight above 0",
+            )
 
 
-def _check_term(name: str, term: Any) -> None:
-    where = f"objective.{name}"
-    body = dict(term) if isinstance(term, Mapping) else {"weight": term}
-    if "loss" not in body and name not in LOSSES and name not in LOSS_ALIASES:
-        near = nearest(name, [*LOSSES, *LOSS_ALIASES])
+def _check_term(term: WrittenTerm) -> None:
+    where, loss = term.where, term.loss
+    if not isinstance(loss, str):
+        raise ConfigError(f"{where}.loss is no name", got=repr(loss), expected="a loss, or module:function")
+    if not term.is_own and loss not in LOSSES and loss not in LOSS_ALIASES:
+        parent, _, key = where.rpartition(".")
+        near = nearest(loss, [*LOSSES, *LOSS_ALIASES, *([BY_TASK] if term.task is None else [])])
+        there = f"{parent}.{near}" if loss == key else f"{where}.loss={near}"
         raise ConfigError(
-            f"unknown loss '{name}' at {where}",
-            got=name,
+            f"unknown loss '{loss}' at {where}",
+            got=loss,
             expected=", ".join(sorted(LOSSES)),
-            fix=f"did you mean 'objective.{near}'?"
+            fix=f"did you mean '{there}'?"
             if near
             else f"for a loss of your own write {where}={{loss: 'module:function', weight: ...}}",
         )
-    weight = body.get("weight", 1.0)
+    weight = term.weight
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
         raise ConfigError(f"{where}.weight is no weight", got=repr(weight), expected="a number of 0 or more")
-    _check_span(where, body.get("span"))
-    loss = body.get("loss", name)
-    if not isinstance(loss, str):
-        raise ConfigError(f"{where}.loss is no name", got=repr(loss), expected="a loss, or module:function")
-    if ":" not in loss:
-        row = find_loss(loss)
-        if row.span is None and body.get("span") is None:
-            raise ConfigError(
-                f"{where} needs a span", got="none", expected="the span it reads", fix=f"{where}.span=NAME"
-            )
-        for key, value in body.items():
-            if key not in TERM_KEYS:
-                _check_parameter(where, row, key, value)
+    _check_span(where, term.span)
+    if term.is_own:
+        return
+    row = find_loss(loss)
+    if row.span is None and term.span is None:
+        raise ConfigError(f"{where} needs a span", got="none", expected="the span it reads", fix=f"{where}.span=NAME")
+    for key, value in term.parameters.items():
+        _check_parameter(where, row, key, value)
 
 
 def _check_span(where: str, span: Any) -> None:

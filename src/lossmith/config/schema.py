@@ -28,7 +28,8 @@ class Config(Group):
     model: ModelConfig = Field(default_factory=ModelConfig)
     data: DataConfig = Field(default_factory=DataConfig)
     objective: dict[str, Any] = Field(
-        default_factory=lambda: {"cross_entropy": 1.0}, description="term: weight, or {weight, span, ...}"
+        default_factory=lambda: {"cross_entropy": 1.0},
+        description="term: weight, or {weight, span, ...}; by_task: terms",
     )
     train: TrainConfig | None = Field(default_factory=TrainConfig, description="null: the base as it is")
     generate: GenerateConfig = Field(default_factory=GenerateConfig)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from lossmith.config.objective import written_terms
 from lossmith.config.schema import Config
 from lossmith.config.train import TrainConfig
 from lossmith.data.prepare import Prepared
@@ -270,11 +271,8 @@ def _measure(
     """How the best checkpoint is measured where it is chosen by a metric on generated text."""
     train, file = config.train, prepared.split_file("validation")
     # The loss and the value of each term are there at every evaluation.
-    if (
-        train is None
-        or file is None
-        or train.metric_for_best_model.removeprefix("eval_") in ("loss", *config.objective)
-    ):
+    there = ["loss", *(term.name for term in written_terms(config.objective))]
+    if train is None or file is None or train.metric_for_best_model.removeprefix("eval_") in there:
         return None
     rows = Rows(file, columns=None)
     keep = sample(len(rows), train.max_eval_samples, seed=config.seed)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+from lossmith.config.objective import written_terms
 from lossmith.config.schema import Config
 from lossmith.config.train import TrainConfig
 from lossmith.data.normalize import steps_of
@@ -48,9 +49,9 @@ def check_names(config: Config) -> None:
     check_asked(config.evaluate)
     check_settings(config.generate.settings())
     steps_of(config.data.normalize)
-    for term in config.objective.values():
-        if isinstance(term, Mapping) and ":" in str(term.get("loss", "")):
-            load_attribute(term["loss"], what="loss")
+    for term in written_terms(config.objective):
+        if term.is_own:
+            load_attribute(term.loss, what="loss")
     if config.train is not None:
         check_train_names(config.train)
         _check_trackers(config.tracking.report_to)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossmith.config.load import as_yaml, load_config, require_complete, training_hash
+from lossmith.config.objective import written_terms
 from lossmith.config.schema import Config
 from lossmith.errors import ConfigError, InputError
 from lossmith.runs import RunFolder, read_jsonl, write_json, write_text
@@ -226,8 +227,7 @@ def _train_in(run: RunFolder, config: Config) -> None:
 
 def silent_terms(config: Config) -> list[str]:
     """Terms of weight 0."""
-    weights = {n: t.get("weight", 1.0) if isinstance(t, Mapping) else t for n, t in config.objective.items()}
-    return [name for name, weight in weights.items() if not weight]
+    return [term.name for term in written_terms(config.objective) if not term.weight]
 
 
 def warn_into(run: RunFolder) -> Callable[[str], None]:
