@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lossmith.losses import Head
 from lossmith.models.hidden import capture_hidden, embedding_scale, head_of, input_embedding
-from lossmith.tasks.parts import Parts, item_numbers
+from lossmith.tasks.parts import Parts
 
 
 @dataclass(frozen=True)
@@ -28,36 +29,42 @@ class Collator:
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Batch some rows."""
-        length = max(len(row["input_ids"]) for row in rows)
-        input_ids = torch.full((len(rows), length), self.pad_token_id, dtype=torch.int64)
-        attention = torch.zeros((len(rows), length), dtype=torch.int64)
-        supervised = torch.zeros((len(rows), length), dtype=torch.bool)
-        spans = {name: torch.full((len(rows), length), -1, dtype=torch.int64) for name in self.span_names}
+        shape = (len(rows), max(len(row["input_ids"]) for row in rows))
+        # Filled as numpy arrays: writing to a slice of a tensor takes many times as long.
+        input_ids = np.full(shape, self.pad_token_id, dtype=np.int64)
+        attention = np.zeros(shape, dtype=np.int64)
+        supervised = np.zeros(shape, dtype=np.bool_)
+        spans = {name: np.full(shape, -1, dtype=np.int64) for name in self.span_names}
         for index, row in enumerate(rows):
             tokens = len(row["input_ids"])
-            input_ids[index, :tokens] = torch.tensor(row["input_ids"], dtype=torch.int64)
+            input_ids[index, :tokens] = row["input_ids"]
             attention[index, :tokens] = 1
-            answer = [(s["start"], s["end"], 0) for s in row["supervised"]]
-            prompt = [(0, row["prompt_length"], 0)]
-            supervised[index, :tokens] = item_numbers(tokens, answer) >= 0
-            if self.supervise_prompt:
-                supervised[index, : row["prompt_length"]] = True
-            for name in self.span_names:
-                own = {"answer": answer, "prompt": prompt}.get(name) or [
-                    (s["start"], s["end"], s["item"]) for s in row["spans"] if s["name"] == name
-                ]
-                spans[name][index, :tokens] = item_numbers(tokens, own)
+            for name, start, end, item in _intervals(row):
+                if name == "answer" or (name == "prompt" and self.supervise_prompt):
+                    supervised[index, start:end] = True
+                if name in spans:
+                    spans[name][index, start:end] = item
         mask = supervised[:, 1:]
         return {
-            "input_ids": input_ids,
-            "attention_mask": attention,
-            "mask": mask,
-            "labels": input_ids[:, 1:][mask],
-            "spans": {name: numbers[:, 1:][mask] for name, numbers in spans.items()},
-            "examples": torch.arange(len(rows))[:, None].expand_as(mask)[mask],
+            "input_ids": torch.from_numpy(input_ids),
+            "attention_mask": torch.from_numpy(attention),
+            "mask": torch.from_numpy(mask),
+            "labels": torch.from_numpy(input_ids[:, 1:][mask]),
+            "spans": {name: torch.from_numpy(numbers[:, 1:][mask]) for name, numbers in spans.items()},
+            "examples": torch.from_numpy(np.nonzero(mask)[0]),
             "rows": torch.tensor([row["row"] for row in rows]),
             "tokens": sum(len(row["input_ids"]) for row in rows),
         }
+
+
+def _intervals(row: Mapping[str, Any]) -> Iterator[tuple[str, int, int, int]]:
+    """Name, start, end and item of the parts of a row that terms can read; the named spans come last."""
+    yield "prompt", 0, row["prompt_length"], 0
+    for each in row["supervised"]:
+        yield "answer", each["start"], each["end"], 0
+    for each in row["spans"]:
+        if each["name"] not in ("prompt", "answer"):
+            yield each["name"], each["start"], each["end"], each["item"]
 
 
 class CausalForward:

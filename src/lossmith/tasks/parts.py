@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from lossmith.losses import Head
@@ -47,15 +46,3 @@ class Forward(Protocol):
     def refresh_scale(self) -> float | None:
         """Measure the scale anew."""
         ...
-
-
-def item_numbers(length: int, intervals: list[tuple[int, int, int]]) -> Tensor:
-    """(length,) int64: the item each token belongs to, -1 outside; `intervals` are (start, end, item).
-
-    >>> item_numbers(4, [(1, 3, 0)]).tolist()
-    [-1, 0, 0, -1]
-    """
-    numbers = torch.full((length,), -1, dtype=torch.int64)
-    for start, end, item in intervals:
-        numbers[start:end] = item
-    return numbers
