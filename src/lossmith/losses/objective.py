@@ -27,6 +27,8 @@ class Objective:
 
     `terms` maps a loss (or a name of one's own, with the key `loss`) to its weight, or to a mapping of weight, span
     and the loss's own parameters. A span is a name, or a list of names that add up, where -name takes away.
+    `by_task: {maths: {...}}` holds the terms of a task, called maths.NAME and counted over its positions alone; the
+    terms beside it are for the positions of all other tasks. A call is told a task's positions by a span `task:maths`.
 
     Raises InputError (a ValueError) for what does not exist, is out of range, or has a negative weight. A term of
     weight 0 is left out with a warning.
@@ -58,6 +60,12 @@ class Objective:
     def span_names(self) -> tuple[str, ...]:
         """All spans that a term names, taken away or added, sorted."""
         return tuple(sorted({name.removeprefix("-") for term in self.terms for name in term.span}))
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that by_task names, in its order; calls must give the span `task:NAME` of each."""
+        own = [term.task for term in self.terms if term.task is not None]
+        return tuple(dict.fromkeys([*own, *(name for term in self.terms for name in term.other_than)]))
 
     def reads(
         self, labels: Int[Tensor, " positions"], spans: Mapping[str, Tensor] | None = None
@@ -100,8 +108,9 @@ class Objective:
         """The objective on hidden states already aligned with the labels they predict.
 
         spans: (positions,) by name, a boolean mask or int64 item numbers with -1 outside; `answer`, when not given,
-        is all positions. examples: (positions,) int64, any ids; one example when not given. embeddings: a matrix
-        (vocab, width), or (matrix, scale). counts: the denominators of an accumulation window, by term.
+        is all positions; `task:NAME` are those of a task that by_task names. examples: (positions,) int64, any ids; one
+        example when not given. embeddings: a matrix (vocab, width), or (matrix, scale). counts: the denominators of
+        an accumulation window, by term.
 
         Under torch.no_grad values alone are computed. Never holds positions x vocab. Raises InputError for a
         missing span, shapes that do not fit, and labels outside the vocabulary.

@@ -14,6 +14,15 @@ from lossmith.losses.shapes import Bool, Int
 from lossmith.losses.terms import Term
 
 
+def task_span(task: str) -> str:
+    """The name under which the positions of a task's records are given among the spans; no tag can have it.
+
+    >>> task_span("maths")
+    'task:maths'
+    """
+    return f"task:{task}"
+
+
 @dataclass(frozen=True)
 class Reading:
     """What one term reads of the kept rows.
@@ -60,7 +69,8 @@ def read_mask(
 ) -> tuple[Bool[Tensor, " positions"], Tensor | None]:
     """The positions of a term's spans, and their item numbers, distinct over the spans, where all are numbered.
 
-    Names add up and `-name` takes away, in any order; names to take away alone start from the answer.
+    Names add up and `-name` takes away, in any order; names to take away alone start from the answer. What is left
+    are the positions of the tasks that the term is for.
     """
     added = [name for name in term.span if not name.startswith("-")] or ["answer"]
     mask = torch.zeros_like(like, dtype=torch.bool)
@@ -77,6 +87,10 @@ def read_mask(
     for name in term.span:
         if name.startswith("-"):
             mask = mask & ~_one_span(term, name[1:], spans, like)[0]
+    if term.task is not None:
+        mask = mask & _one_span(term, task_span(term.task), spans, like)[0]
+    for task in term.other_than:
+        mask = mask & ~_one_span(term, task_span(task), spans, like)[0]
     return mask, item
 
 
@@ -138,7 +152,7 @@ def make_plan(
         example, count = _number_examples(kept_examples[rows], together=term.scope in (None, "batch"))
         classes = None
         if "class_log_probs" in term.needs:
-            key = (term.span, term.scope)
+            key = (term.span, term.task, term.other_than, term.scope)
             if key not in pairs:
                 pairs[key] = pair_with_present_classes(kept_labels[rows], example, count)
             classes = pairs[key]

@@ -6,17 +6,16 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from torch import Tensor
 
-from lossmith.config.objective import accepts, in_words
+from lossmith.config.objective import TERM_KEYS, WrittenTerm, accepts, in_words, written_terms
 from lossmith.errors import InputError, nearest
 from lossmith.losses.statistics import POSITION_STATISTICS, SET_STATISTICS
 from lossmith.names import LossRow, Parameter, find_loss, load_attribute
 
-TERM_KEYS = ("weight", "span", "loss")
 # Parameters that say over what the statistics are taken; they shape what the formula reads and never reach it.
 SCOPE = Parameter("scope", "str", "sequence", choices=("sequence", "batch"))
 TOP_K = Parameter("top_k", "int or none", None, low=1)
@@ -28,7 +27,8 @@ class Term:
     """One loss with its weight, the spans it reads and all its parameters.
 
     `unit` is what its denominator counts: token (positions), example (examples with positions), or set (one for
-    each call, for a set loss with scope batch).
+    each call, for a set loss with scope batch). Of its spans it reads the positions of `task` alone, where it stands
+    under by_task, and those of no task in `other_than`, where it stands beside.
     """
 
     name: str
@@ -41,6 +41,8 @@ class Term:
     unit: Literal["token", "example", "set"]
     needs: tuple[str, ...]
     selects_checkpoints: bool = True
+    task: str | None = None
+    other_than: tuple[str, ...] = ()
 
     @property
     def scope(self) -> str | None:
@@ -67,7 +69,11 @@ def read_terms(terms: Mapping[str, float | int | Mapping[str, Any]]) -> tuple[Te
     """
     if not isinstance(terms, Mapping):
         raise InputError("an objective is a mapping of terms", got=repr(terms), expected="{loss: weight}")
-    read = [_read_term(name, body) for name, body in terms.items()]
+    written = written_terms(terms)
+    named = tuple(dict.fromkeys(term.task for term in written if term.task is not None))
+    read = [
+        replace(_read_term(term), task=term.task, other_than=named if term.task is None else ()) for term in written
+    ]
     for term in read:
         if term.weight == 0:
             warnings.warn(f"the term '{term.name}' has weight 0 and is left out", UserWarning, stacklevel=3)
@@ -82,13 +88,9 @@ def read_terms(terms: Mapping[str, float | int | Mapping[str, Any]]) -> tuple[Te
     return kept
 
 
-def _read_term(name: str, body: float | int | Mapping[str, Any]) -> Term:
-    if isinstance(body, Mapping):
-        parameters = {key: value for key, value in body.items() if key not in TERM_KEYS}
-        weight, span, loss = body.get("weight", 1.0), body.get("span"), body.get("loss", name)
-    else:
-        parameters, weight, span, loss = {}, body, None, name
-    weight = _weight(name, weight)
+def _read_term(written: WrittenTerm) -> Term:
+    name, loss, span, parameters = written.name, written.loss, written.span, written.parameters
+    weight = _weight(name, written.weight)
     if not isinstance(loss, str):
         raise InputError(f"the loss of the term '{name}' is no name", got=repr(loss), expected="a string")
     if ":" in loss:
