@@ -128,7 +128,7 @@ def test_a_short_iterator_gives_a_short_window_and_an_empty_one_none(build: Call
     rows = [row(n, prompt=2, answer=n + 1) for n in range(3)]
     built = build("short", rows=rows, **PLAIN)
     trainer = built.trainer
-    loader = iter([trainer.work.collate([trainer.work.train[n]]) for n in range(3)])
+    loader = iter([trainer.data_collator([trainer.work.train[n]]) for n in range(3)])
     batches, _ = trainer.get_batch_samples(loader, 2, torch.device("cpu"))
     assert (len(batches), trainer._window) == (2, {"cross_entropy": 3.0})
     # The iterator was not read further than asked.

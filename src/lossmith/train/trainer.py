@@ -23,6 +23,7 @@ from lossmith.runs import RunFolder, append_jsonl
 from lossmith.tasks.parts import Forward, Parts
 from lossmith.tasks.rows import Rows
 from lossmith.train.checkpoints import STAGING, TALLY, complete_checkpoints, publish, rotate
+from lossmith.train.counting import CountingCollator
 from lossmith.train.progress import LiveProgress
 from lossmith.train.stopping import EarlyStopping
 from lossmith.train.tally import Tally, reduce_over_processes
@@ -70,7 +71,7 @@ class ObjectiveTrainer(Trainer):
             args=args,
             train_dataset=work.train,
             eval_dataset=work.validation,
-            data_collator=work.collate,
+            data_collator=CountingCollator(work.collate, work.objective),
             callbacks=callbacks,
             **rest,
         )
@@ -95,8 +96,7 @@ class ObjectiveTrainer(Trainer):
         batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
         window = {term.name: 0.0 for term in self.work.objective.terms}
         for batch in batches:
-            counts = self.work.objective.counts(batch["labels"], batch["spans"], batch["examples"])
-            for name, count in counts.items():
+            for name, count in batch["counts"].items():
                 window[name] += count
         self._window = reduce_over_processes(window, device)
         self._window_rows = [batch["rows"] for batch in batches]
@@ -118,12 +118,9 @@ class ObjectiveTrainer(Trainer):
                 "there are no outputs to return: logits are never materialised", got="return_outputs=True"
             )
         parts = self.work.forward(model, inputs)
-        positional, named = parts.arguments()
-        # Statistics are kept in fp32 or more, whatever autocast does to the model.
-        with torch.autocast(device_type=parts.hidden.device.type, enabled=False):
-            value = self.work.objective(*positional, **named, counts=self._window)
-            if self._measure_shares:
-                self._record_shares(parts)
+        value = parts.value(self.work.objective, counts=self._window)
+        if self._measure_shares:
+            self._record_shares(parts)
         self.tally.add(value.sums, value.counts, inputs["tokens"])
         self._finite.append(torch.isfinite(value.total.detach()))
         # DDP averages gradients over processes; the counts already hold all of them.
@@ -131,9 +128,7 @@ class ObjectiveTrainer(Trainer):
 
     def _record_shares(self, parts: Parts) -> None:
         self._measure_shares = False
-        positional, named = parts.arguments()
-        detached = (positional[0].detach(), *positional[1:])
-        shares = self.work.objective.shares(*detached, **named, counts=self._window)
+        shares = parts.shares(self.work.objective, counts=self._window)
         warm = self.state.global_step >= self.args.get_warmup_steps(self.state.max_steps)
         for name in self.tally.add_shares(shares, warm=warm):
             self.work.warn(
@@ -142,16 +137,22 @@ class ObjectiveTrainer(Trainer):
                 "Raise its weight, check its span with `lossmith inspect`, or take it out"
             )
 
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """None: the Trainer would walk over all modules for each micro-batch, for a number that nobody reads."""
+        return 0
+
     # -- refusing to go on ---------------------------------------------------------------------------------------
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         """The norm as logged; a non-finite loss or gradient stops the run here, before the optimizer steps."""
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
-        finite, step = [bool(each) for each in self._finite], self.state.global_step + 1
+        of_norm = torch.isfinite(torch.as_tensor(0.0 if norm is None else norm, device=self.args.device))
+        # Read together, for this is where a step waits for the device.
+        *finite, finite_norm = torch.stack([*self._finite, of_norm]).tolist()
+        step = self.state.global_step + 1
         if not all(finite):
             wrong = [rows for rows, is_finite in zip(self._window_rows, finite, strict=True) if not is_finite]
             raise self._not_finite("loss", self.work.train, torch.cat(wrong), step=step)
-        finite_norm = norm is None or bool(torch.isfinite(torch.as_tensor(norm)))
         # Under fp16 the scaler skips the step itself; what is counted are skips in a row.
         self._skipped = 0 if finite_norm else self._skipped + 1
         scaler = getattr(self.accelerator, "scaler", None)
@@ -184,10 +185,7 @@ class ObjectiveTrainer(Trainer):
         counts = dict(sums)
         for batch in self._own_share(rows):
             with torch.no_grad(), self.compute_loss_context_manager():
-                parts = self.work.forward(model, self._prepare_inputs(batch))
-                positional, named = parts.arguments()
-                with torch.autocast(device_type=parts.hidden.device.type, enabled=False):
-                    value = self.work.objective(*positional, **named)
+                value = self.work.forward(model, self._prepare_inputs(batch)).value(self.work.objective)
             for name in sums:
                 sums[name] += float(value.sums[name])
                 counts[name] += float(value.counts[name])
