@@ -18,15 +18,16 @@ from lossmith.runs import RunFolder
 from lossmith.train.loop import build_trainer, fit
 from lossmith.train.run import prepare_in
 
-COUNTED = [name for name, row in LOSSES.items() if row.unit in ("token", "example")]
+COUNTED = [name for name, row in LOSSES.items() if row.reads == "tokens"]
 CUTS = ((8, 1), (4, 2), (2, 4), (1, 8))
 # Positions of the 8 examples of a window, ragged, one without any of the span; labels repeat within an example.
 POSITIONS = (1, 40, 2, 1, 17, 3, 1, 9)
 VOCABULARY, WIDTH = 37, 8
 
 
-def test_the_sweep_sees_every_loss():
-    assert len(COUNTED) == len(LOSSES) == 9
+def test_the_sweep_sees_every_loss_over_tokens():
+    assert len(COUNTED) == 9
+    assert {LOSSES[name].unit for name in COUNTED} == {"token", "example"}
 
 
 def window(draw: torch.Generator) -> list[dict[str, Tensor]]:
@@ -131,6 +132,7 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Pat
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_trains_a_window_cut_anyhow_to_one_gradient(task: str, records: Callable[[], Path], tmp_path: Path):
     assert set(RUNS) == set(TASKS)
+    assert "tokens" in TASKS[task].losses
     terms = ", ".join(f"{name}: {{weight: 0.2, span: part}}" for name in COUNTED)
     gradients = []
     for size, accumulation in CUTS:

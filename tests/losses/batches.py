@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossmith.losses import Head
+from lossmith.losses import LOSSES, Head
 
+TOKEN_LOSSES = {name: row for name, row in LOSSES.items() if row.reads == "tokens"}
 ALL_TERMS: dict[str, Any] = {
     "cross_entropy": {"weight": 0.5, "label_smoothing": 0.1},
     "focal": {"weight": 0.3, "span": ["answer", "-rationale"]},

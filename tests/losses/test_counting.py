@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor
 
-from lossmith.losses import LOSSES, Objective
+from lossmith.losses import Objective
 
-from .batches import ALL_TERMS, Batch, make_batch, relative_error
+from .batches import ALL_TERMS, TOKEN_LOSSES, Batch, make_batch, relative_error
 
 ADDITIVE = {
     name: {**(term if isinstance(term, dict) else {"weight": term}), "scope": "sequence"}
@@ -103,7 +103,7 @@ def test_an_example_without_the_span_has_no_part_in_the_denominator() -> None:
     assert value.parts["generalized_dice"] == pytest.approx(sum(alone) / 2)
 
 
-@pytest.mark.parametrize("name", [*LOSSES, "scope batch"])
+@pytest.mark.parametrize("name", [*TOKEN_LOSSES, "scope batch"])
 def test_an_empty_span_is_a_zero_connected_to_the_graph(name: str) -> None:
     batch = make_batch(7)
     batch.keywords["spans"] = {"nothing": torch.full((7,), -1)}

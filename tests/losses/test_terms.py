@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 
 from lossmith.errors import InputError
 from lossmith.losses import LOSSES, Objective
+from lossmith.losses.statistics import HEAD_STATISTICS
 from lossmith.losses.terms import STATISTIC_PARAMETERS
 
 from .batches import make_batch
@@ -214,14 +216,18 @@ def test_rows_and_functions_say_the_same() -> None:
         assert taken == told, name
         assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in rest), name
         assert function.kind == row.kind, name
-        (term,) = Objective({name: {"span": "answer"}}).terms
+        (term,) = Objective({name: {"span": "answer"} if row.reads == "tokens" else 1.0}).terms
         assert set(term.needs) <= set(row.needs), name
-        assert row.unit == ("token" if row.kind == "separable" else "example"), name
+        if row.reads == "tokens":
+            assert row.unit == ("token" if row.kind == "separable" else "example"), name
+        else:
+            assert set(row.needs) <= HEAD_STATISTICS[row.reads].keys(), name
+            assert hasattr(function, "count") == (row.unit in ("weight", "value")), name
         assert function.__doc__ is not None
         assert ">>>" in function.__doc__, name
-        assert "Returns (" in function.__doc__, name
-        seen.add(name)
-    assert len(seen) == 9
+        assert "Returns " in function.__doc__, name
+        seen.add((name, row.reads))
+    assert Counter(reads for _, reads in seen) == {"tokens": 9, "class head": 6, "regression head": 3}
 
 
 def test_importing_the_losses_loads_torch_alone() -> None:

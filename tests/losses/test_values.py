@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from lossmith.losses import LOSSES, Objective
+from lossmith.losses import Objective
 from tests.oracles import heads, set_losses, token_losses
 
-from .batches import Batch, make_batch, relative_error
+from .batches import TOKEN_LOSSES, Batch, make_batch, relative_error
 
 TOKEN_CASES: list[tuple[str, dict[str, Any]]] = [
     ("cross_entropy", {}),
@@ -101,7 +101,7 @@ def test_fp32_is_near_the_definition(name: str, parameters: dict[str, Any]) -> N
 @pytest.mark.parametrize("spread", [0.01, 1.0, 30.0])
 def test_values_stay_in_the_range_of_their_row(spread: float) -> None:
     seen = set()
-    for name, row in LOSSES.items():
+    for name, row in TOKEN_LOSSES.items():
         batch = make_batch(positions=40, spread=spread, dtype=torch.float32)
         span = "ingredients" if name == "sinkhorn" else "answer"
         value = Objective({name: {"span": span}})(*batch.arguments(), **batch.keywords).parts[name]

@@ -43,13 +43,15 @@ def _term(term: WrittenTerm) -> str:
 
 def _losses() -> list[Row]:
     from lossmith.config.objective import in_words
-    from lossmith.names import LOSSES
+    from lossmith.names import LOSSES, UNITS
 
     return [
         {
             "loss": row.name,
+            "reads": f"{row.reads}: {', '.join(row.needs)}",
             "kind": row.kind,
             "formula": row.formula,
+            "divided by": UNITS[row.unit],
             "parameters": "; ".join(f"{p.name}: {in_words(p)}" for p in row.parameters),
             "range": f"{row.low:g} to {row.high:g}",
             "source": row.source,

@@ -59,7 +59,7 @@ def check(composed: Composed) -> Config:
         raise explain(error, composed.values) from None
     if config.task.kind not in TASKS:
         raise unknown_name("task", config.task.kind, TASKS, where="task.kind")
-    check_objective(config.objective)
+    check_objective(config.objective, TASKS[config.task.kind])
     if BY_TASK in config.objective and config.data.task is None:
         raise ConfigError(
             f"objective.{BY_TASK} needs to know each record's task",

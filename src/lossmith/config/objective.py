@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lossmith.errors import ConfigError, nearest
-from lossmith.names import LOSS_ALIASES, LOSSES, LossRow, Parameter, find_loss
+from lossmith.names import LOSS_ALIASES, LOSSES, LossRow, Parameter, TaskRow, find_loss
 
 TERM_KEYS = ("weight", "span", "loss")
 BY_TASK = "by_task"
@@ -89,8 +89,11 @@ def _one(name: str, body: Any, *, task: str | None) -> WrittenTerm:
     )
 
 
-def check_objective(objective: Mapping[str, Any]) -> None:
-    """Raise ConfigError for an unknown loss or parameter, a wrong type, a value out of range."""
+def check_objective(objective: Mapping[str, Any], task: TaskRow) -> None:
+    """Raise ConfigError for an unknown loss or parameter, a wrong type, a value out of range.
+
+    Also for a loss that reads what the task does not have, such as a class head.
+    """
     if not objective:
         raise ConfigError(
             "the objective has no term",
@@ -100,11 +103,11 @@ def check_objective(objective: Mapping[str, Any]) -> None:
         )
     terms = written_terms(objective)
     for term in terms:
-        _check_term(term)
-    for task in dict.fromkeys(term.task for term in terms):
-        own = [term for term in terms if term.task == task]
-        if not any(term.weight for term in own) and (task is not None or len(own) == len(terms)):
-            of = "the objective" if task is None else f"the task '{task}'"
+        _check_term(term, task)
+    for named in dict.fromkeys(term.task for term in terms):
+        own = [term for term in terms if term.task == named]
+        if not any(term.weight for term in own) and (named is not None or len(own) == len(terms)):
+            of = "the objective" if named is None else f"the task '{named}'"
             raise ConfigError(
                 f"every term of {of} has weight 0",
                 got=", ".join(term.where for term in own),
@@ -112,7 +115,7 @@ def check_objective(objective: Mapping[str, Any]) -> None:
             )
 
 
-def _check_term(term: WrittenTerm) -> None:
+def _check_term(term: WrittenTerm, task: TaskRow) -> None:
     where, loss = term.where, term.loss
     if not isinstance(loss, str):
         raise ConfigError(f"{where}.loss is no name", got=repr(loss), expected="a loss, or module:function")
@@ -135,7 +138,21 @@ def _check_term(term: WrittenTerm) -> None:
     if term.is_own:
         return
     row = find_loss(loss)
-    if row.span is None and term.span is None:
+    if row.reads not in task.losses:
+        raise ConfigError(
+            f"{where} reads the outputs of a {row.reads}, and the task '{task.name}' has none",
+            got=loss,
+            expected="a loss that reads " + " or ".join(task.losses),
+            fix="`lossmith list losses` says what each loss reads",
+        )
+    if row.reads != "tokens" and term.span is not None:
+        raise ConfigError(
+            f"{where} reads the outputs of a {row.reads}, which have no spans",
+            got=f"span: {term.span}",
+            expected="no span",
+            fix=f"~{where}.span",
+        )
+    if row.reads == "tokens" and row.span is None and term.span is None:
         raise ConfigError(f"{where} needs a span", got="none", expected="the span it reads", fix=f"{where}.span=NAME")
     for key, value in term.parameters.items():
         _check_parameter(where, row, key, value)
@@ -173,10 +190,18 @@ def accepts(parameter: Parameter, value: Any) -> bool:
     """
     if value is None:
         return parameter.type.endswith("none")
-    if parameter.type == "bool":
-        return isinstance(value, bool)
-    if parameter.type == "str":
-        return isinstance(value, str) and (not parameter.choices or value in parameter.choices)
+    if isinstance(value, str):
+        return value in parameter.choices if parameter.choices else parameter.type == "str"
+    if isinstance(value, list | tuple):
+        return "list" in parameter.type and len(value) > 0 and all(_is_number_within(parameter, each) for each in value)
+    if isinstance(value, bool) or parameter.type == "bool":
+        return isinstance(value, bool) and parameter.type == "bool"
+    if parameter.type in ("str", "list or none"):
+        return False
+    return _is_number_within(parameter, value)
+
+
+def _is_number_within(parameter: Parameter, value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     if parameter.type.startswith("int") and not isinstance(value, int):
@@ -190,9 +215,14 @@ def in_words(parameter: Parameter) -> str:
     >>> in_words(Parameter("gamma", "float", 2.0, low=0.0))
     'float of at least 0.0 (default 2.0)'
     """
-    text = " | ".join(parameter.choices) if parameter.choices else parameter.type
+    names = " | ".join(parameter.choices)
+    text = names if names and parameter.type == "str" else parameter.type
+    if "list" in parameter.type:
+        text += ", each"
     if parameter.low > -float("inf") and parameter.high < float("inf"):
         text += f" from {parameter.low} to {parameter.high}"
     elif parameter.low > -float("inf"):
         text += f" of at least {parameter.low}"
+    if names and parameter.type != "str":
+        text += f", or {names}"
     return f"{text} (default {parameter.default})"

@@ -20,11 +20,20 @@ def focal(stats: Statistics, *, gamma: float = 2.0) -> Float[Tensor, " positions
     """
     if gamma == 0.0:
         return -stats.label_log_prob
-    missing = -torch.expm1(stats.label_log_prob)
+    return -fading(stats.label_log_prob, gamma) * stats.label_log_prob
+
+
+def fading(log_prob: Float[Tensor, " n"], gamma: float) -> Float[Tensor, " n"]:
+    """(1-p)^gamma from log p, with a finite slope at p = 1 too.
+
+    >>> fading(torch.tensor([0.75]).log(), 2.0)
+    tensor([0.0625])
+    """
+    missing = -torch.expm1(log_prob)
     if gamma < 1.0:
         # The slope of x^gamma at 0 is infinite, and infinity times log 1 is nan.
         missing = missing.clamp_min(torch.finfo(missing.dtype).tiny)
-    return -missing.pow(gamma) * stats.label_log_prob
+    return missing.pow(gamma)
 
 
 focal.kind = "separable"  # type: ignore[attr-defined]

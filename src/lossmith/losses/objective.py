@@ -14,10 +14,12 @@ from lossmith.losses.autograd import Call, tiled
 from lossmith.losses.dense import dense
 from lossmith.losses.formulas import Embeddings, embedding_scale
 from lossmith.losses.head import Head, product_dtype, statistic_dtype
+from lossmith.losses.outputs import Outputs, count_outputs, evaluate_outputs, norms_on_outputs
 from lossmith.losses.reading import Plan, count_units, make_plan, read_mask
-from lossmith.losses.reduce import Value, coefficients, denominators
+from lossmith.losses.reduce import Value, coefficients, denominators, shares_of_norms
 from lossmith.losses.shapes import Bool, Float, Int
 from lossmith.losses.terms import Term, read_terms
+from lossmith.losses.weighting import LabelCounts, count_weights
 
 GivenEmbeddings = Tensor | tuple[Tensor, float | int | Tensor]
 
@@ -153,7 +155,7 @@ class Objective:
     def shares(
         self,
         hidden: Float[Tensor, "positions width"],
-        head: Head,
+        head: Head | Callable[[Tensor], Tensor],
         labels: Int[Tensor, " positions"],
         *,
         spans: Mapping[str, Tensor] | None = None,
@@ -163,9 +165,12 @@ class Objective:
     ) -> dict[str, float]:
         """Each term's share of the gradient: the norm of its weighted gradient on hidden over the sum of the norms.
 
-        Terms that read no position here are left out. Costs one forward pass per term; leaves no gradient behind.
+        A head that is a function is taken as `dense` takes it. Terms that read no position here are left out. Costs one
+        forward pass per term; leaves no gradient behind.
         """
-        frozen = replace(head, weight=head.weight.detach(), bias=None if head.bias is None else head.bias.detach())
+        frozen = head
+        if isinstance(head, Head):
+            frozen = replace(head, weight=head.weight.detach(), bias=None if head.bias is None else head.bias.detach())
         norms: dict[str, float] = {}
         for name, count in self.counts(labels, spans, examples).items():
             if count == 0:
@@ -173,13 +178,69 @@ class Objective:
             leaf = hidden.detach().requires_grad_()
             alone = Objective.of(tuple(term for term in self.terms if term.name == name))
             with torch.enable_grad():
-                value = alone(
-                    leaf, frozen, labels, spans=spans, examples=examples, embeddings=embeddings, counts=counts
-                )
+                call: Callable[..., Value] = alone if isinstance(frozen, Head) else alone.dense
+                value = call(leaf, frozen, labels, spans=spans, examples=examples, embeddings=embeddings, counts=counts)
                 (gradient,) = torch.autograd.grad(value.total, leaf)
             norms[name] = float(gradient.to(torch.promote_types(gradient.dtype, torch.float32)).norm())
-        together = sum(norms.values())
-        return {name: norm / together if together > 0 else 0.0 for name, norm in norms.items()}
+        return shares_of_norms(norms)
+
+    def split(self) -> tuple[Objective | None, Objective | None]:
+        """The terms that read tokens, and those that read the outputs of heads, each as an objective, None without any.
+
+        A multitask model evaluates both and adds their values.
+        """
+        tokens = tuple(term for term in self.terms if term.reads == "tokens")
+        outputs = tuple(term for term in self.terms if term.reads != "tokens")
+        return Objective.of(tokens) if tokens else None, Objective.of(outputs) if outputs else None
+
+    def weighted_by(self, counts: LabelCounts) -> tuple[Objective, dict[str, list[dict[str, Any]]]]:
+        """The objective with weights that are named by a rule counted, and by term what the manifest keeps of them.
+
+        `counts` are of the training split. Raises DataError for a class or label without examples; see
+        weights_from_counts.
+        """
+        terms, facts = [], {}
+        for term in self.terms:
+            params, counted = count_weights(term.params, counts)
+            terms.append(replace(term, params=params))
+            if counted:
+                facts[term.name] = counted
+        return Objective.of(tuple(terms)), facts
+
+    def counts_on_outputs(self, outputs: Outputs) -> dict[str, float]:
+        """The denominators that on_outputs would use, to be added over a window.
+
+        Read from labels, targets, present, keep and tasks alone, so that a window can be counted before its first
+        forward pass.
+        """
+        return count_outputs(self.terms, outputs)
+
+    def on_outputs(self, outputs: Outputs, *, counts: Mapping[str, float | int | Tensor] | None = None) -> Value:
+        """The objective on what the heads of a model gave; backward reaches them.
+
+        counts: the denominators of an accumulation window, by term. Computed in fp32 at least. Raises InputError for
+        outputs that a term reads and that are not given, and shapes that do not fit.
+
+        >>> outputs = Outputs(logits=torch.zeros(2, 4, requires_grad=True), labels=torch.tensor([0, 3]))
+        >>> value = Objective({"class_cross_entropy": 1.0}).on_outputs(outputs)
+        >>> round(value.parts["class_cross_entropy"], 4)
+        1.3863
+        """
+        return evaluate_outputs(self.terms, outputs, counts)
+
+    def shares_on_outputs(
+        self,
+        outputs: Outputs,
+        hidden: Tensor | None = None,
+        *,
+        counts: Mapping[str, float | int | Tensor] | None = None,
+    ) -> dict[str, float]:
+        """Each term's share of the gradient on the hidden states that the outputs were made from.
+
+        On the outputs themselves where `hidden` is not given, and for a term that reads parameters alone. Terms
+        without a unit of their denominator here are left out; the graph behind the outputs is kept.
+        """
+        return shares_of_norms(norms_on_outputs(self.terms, outputs, hidden=hidden, counts=counts))
 
     def _prepare(
         self,

@@ -49,12 +49,14 @@ class Plan:
     """The rows that are kept, in the order they are worked on, and what each term reads of them.
 
     kept (rows,) are positions, or None where all are kept in their order: first those of separable terms alone
-    (`plain` of them), then those of set terms, at the end the `cloud` rows whose expected embedding is asked for.
+    (`plain` of them), then those of set terms, among them `likely` rows whose likeliest words are asked for, at the
+    end the `cloud` rows whose expected embedding over all words is.
     """
 
     kept: Tensor | None
     labels: Int[Tensor, " rows"]
     plain: int
+    likely: int
     cloud: int
     readings: tuple[Reading, ...]
 
@@ -72,6 +74,13 @@ def read_mask(
     Names add up and `-name` takes away, in any order; names to take away alone start from the answer. What is left
     are the positions of the tasks that the term is for.
     """
+    if term.reads != "tokens":
+        raise InputError(
+            f"the term '{term.name}' reads the outputs of a {term.reads}, not tokens",
+            got="hidden states and labels of positions",
+            expected="objective.on_outputs(Outputs(...))",
+            fix="objective.split() gives an objective for tokens and one for outputs; their values can be added",
+        )
     added = [name for name in term.span if not name.startswith("-")] or ["answer"]
     mask = torch.zeros_like(like, dtype=torch.bool)
     item: Tensor | None = torch.full_like(like, -1)

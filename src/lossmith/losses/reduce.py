@@ -40,6 +40,26 @@ class Value:
             for name, total in self.sums.items()
         }
 
+    def __add__(self, other: Value) -> Value:
+        """The value of both objectives together, such as one over tokens and one over the outputs of heads.
+
+        Raises InputError where both hold a term of one name.
+        """
+        if twice := sorted(self.sums.keys() & other.sums.keys()):
+            raise InputError(
+                "only values of different terms can be added",
+                got=f"{', '.join(twice)} in both",
+                expected="every term in one of them",
+                fix="to add calls of one objective, add their sums and counts",
+            )
+        return Value(
+            total=self.total + other.total,
+            sums={**self.sums, **other.sums},
+            counts={**self.counts, **other.counts},
+            denominators={**self.denominators, **other.denominators},
+            notes={**self.notes, **other.notes},
+        )
+
 
 def denominators(
     terms: Sequence[Term], own: Mapping[str, float], given: Mapping[str, float | int | Tensor] | None
@@ -72,3 +92,13 @@ def coefficients(terms: Sequence[Term], divisors: Mapping[str, float], *, like: 
     """What each term's sum is multiplied by in the total: weight over denominator, 0 where nothing is counted."""
     values = [t.weight / divisors[t.name] if divisors[t.name] else 0.0 for t in terms]
     return torch.tensor(values, dtype=like.dtype, device=like.device)
+
+
+def shares_of_norms(norms: Mapping[str, float]) -> dict[str, float]:
+    """Each term's gradient norm over the sum of them, 0 where nothing has a gradient.
+
+    >>> shares_of_norms({"cross_entropy": 3.0, "focal": 1.0})
+    {'cross_entropy': 0.75, 'focal': 0.25}
+    """
+    together = sum(norms.values())
+    return {name: norm / together if together > 0 else 0.0 for name, norm in norms.items()}

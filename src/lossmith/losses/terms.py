@@ -13,11 +13,10 @@ from torch import Tensor
 
 from lossmith.config.objective import TERM_KEYS, WrittenTerm, accepts, in_words, written_terms
 from lossmith.errors import InputError, nearest
-from lossmith.losses.statistics import POSITION_STATISTICS, SET_STATISTICS
-from lossmith.names import LossRow, Parameter, find_loss, load_attribute
+from lossmith.losses.statistics import HEAD_STATISTICS, POSITION_STATISTICS, SET_STATISTICS
+from lossmith.names import SCOPE, LossRow, Parameter, Reads, Unit, find_loss, load_attribute
 
 # Parameters that say over what the statistics are taken; they shape what the formula reads and never reach it.
-SCOPE = Parameter("scope", "str", "sequence", choices=("sequence", "batch"))
 TOP_K = Parameter("top_k", "int or none", None, low=1)
 STATISTIC_PARAMETERS = (SCOPE, TOP_K)
 
@@ -26,8 +25,10 @@ STATISTIC_PARAMETERS = (SCOPE, TOP_K)
 class Term:
     """One loss with its weight, the spans it reads and all its parameters.
 
-    `unit` is what its denominator counts: token (positions), example (examples with positions), or set (one for
-    each call, for a set loss with scope batch). Of its spans it reads the positions of `task` alone, where it stands
+    `unit` is what its denominator counts: token (positions), example (examples, with positions where it reads
+    tokens), set (one for each call, for a set loss with scope batch), or what the function's own `count` adds up:
+    weight (weights of the examples), value (present values). A term that reads the outputs of a head has no span.
+    Of its spans it reads the positions of `task` alone, where it stands
     under by_task, and those of no task in `other_than`, where it stands beside.
     """
 
@@ -38,16 +39,19 @@ class Term:
     function: Callable[..., Tensor]
     params: Mapping[str, Any]
     kind: Literal["separable", "set"]
-    unit: Literal["token", "example", "set"]
+    unit: Unit
     needs: tuple[str, ...]
     selects_checkpoints: bool = True
+    reads: Reads = "tokens"
     task: str | None = None
     other_than: tuple[str, ...] = ()
 
     @property
     def scope(self) -> str | None:
-        """Over what a set loss looks at once: sequence or batch; None for a separable loss."""
-        return self.params.get("scope", "sequence") if self.kind == "set" else None
+        """Over what a set loss looks at once: sequence or batch; None for a separable loss and one of parameters."""
+        if self.unit == "set":
+            return "batch"
+        return "sequence" if self.kind == "set" and self.reads == "tokens" else None
 
     @property
     def top_k(self) -> int | None:
@@ -94,21 +98,23 @@ def _read_term(written: WrittenTerm) -> Term:
     if not isinstance(loss, str):
         raise InputError(f"the loss of the term '{name}' is no name", got=repr(loss), expected="a string")
     if ":" in loss:
-        return _own_term(name, loss, parameters, weight=weight, span=_span(name, span, "answer"))
+        return _own_term(name, loss, parameters, weight=weight, span=span)
     row = find_loss(loss)
     params = _checked_parameters(name, row.parameters, parameters)
     function = row.load()
+    together = any(parameter.batch == params[parameter.name] is not None for parameter in row.parameters)
     return Term(
         name=name,
         weight=weight,
-        span=_span(name, span, row.span),
+        span=_span(name, span, row.span, reads=row.reads),
         loss=row.name,
         function=function,
         params=params,
-        kind=row.kind,
-        unit="set" if params.get("scope") == "batch" else row.unit,
+        kind="set" if together else row.kind,
+        unit="set" if together else row.unit,
         needs=_needs(function, params, row=row),
         selects_checkpoints=row.selects_checkpoints,
+        reads=row.reads,
     )
 
 
@@ -118,7 +124,7 @@ def _needs(function: Callable[..., Tensor], params: Mapping[str, Any], *, row: L
     return tuple(needs(**params)) if callable(needs) else tuple(needs)
 
 
-def _own_term(name: str, path: str, parameters: Mapping[str, Any], *, weight: float, span: tuple[str, ...]) -> Term:
+def _own_term(name: str, path: str, parameters: Mapping[str, Any], *, weight: float, span: Any) -> Term:
     """A term whose loss is a function of the user's own, module:function."""
     function = load_attribute(path, what="loss")
     kind, needs = getattr(function, "kind", None), getattr(function, "needs", None)
@@ -129,21 +135,24 @@ def _own_term(name: str, path: str, parameters: Mapping[str, Any], *, weight: fl
             expected="a function with the attribute kind = 'separable' or 'set'",
             fix=f"after its definition: {path.partition(':')[2]}.kind = 'separable'",
         )
-    known = [*POSITION_STATISTICS, *(SET_STATISTICS if kind == "set" else ())]
     asked = (needs,) if isinstance(needs, str) else tuple(needs or ())
+    reads: Reads = next((head for head, held in HEAD_STATISTICS.items() if asked and held.keys() >= {*asked}), "tokens")
+    tokens = [*POSITION_STATISTICS, *(SET_STATISTICS if kind == "set" else ())]
+    known = {"tokens": tokens, **HEAD_STATISTICS}[reads]
     if not asked or any(need not in known for need in asked):
         wrong = next((need for need in asked if need not in known), "")
-        near = nearest(wrong, known)
+        near = nearest(wrong, [*tokens, *(name for held in HEAD_STATISTICS.values() for name in held)])
         raise InputError(
             f"the loss '{path}' asks for statistics that do not exist for a {kind} loss",
             got=f"needs = {needs!r}",
-            expected=", ".join(known),
+            expected="; or ".join(", ".join(names) for names in (tokens, *HEAD_STATISTICS.values())),
             fix=f"did you mean '{near}'?" if near else None,
         )
     own = list(inspect.signature(function).parameters.values())
     takes = {p.name: p.default for p in own[1:] if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
     anything = any(p.kind is p.VAR_KEYWORD for p in own)
-    shaping = (SCOPE, TOP_K) if "expected_embedding" in asked else (SCOPE,) if kind == "set" else ()
+    of_a_set = (SCOPE, TOP_K) if "expected_embedding" in asked else (SCOPE,)
+    shaping = of_a_set if kind == "set" and reads == "tokens" else ()
     shape = _checked_parameters(
         name, shaping, {key: value for key, value in parameters.items() if key in {p.name for p in shaping}}
     )
@@ -154,17 +163,20 @@ def _own_term(name: str, path: str, parameters: Mapping[str, Any], *, weight: fl
     if missing := [key for key, default in takes.items() if default is inspect.Parameter.empty and key not in given]:
         raise InputError(f"the term '{name}' lacks parameters", got=sorted(given), expected=", ".join(missing))
     defaults = {key: default for key, default in takes.items() if key not in given}
-    unit: Literal["token", "example", "set"] = "token" if kind == "separable" else "example"
+    unit: Unit = "token" if kind == "separable" and reads == "tokens" else "example"
+    if reads != "tokens" and hasattr(function, "count"):
+        unit = "weight"
     return Term(
         name=name,
         weight=weight,
-        span=span,
+        span=_span(name, span, "answer", reads=reads),
         loss=path,
         function=function,
         params={**defaults, **given, **shape},
         kind=kind,
         unit="set" if shape.get("scope") == "batch" else unit,
         needs=asked,
+        reads=reads,
     )
 
 
@@ -177,7 +189,15 @@ def _weight(name: str, weight: Any) -> float:
     return float(weight)
 
 
-def _span(name: str, span: Any, default: str | None) -> tuple[str, ...]:
+def _span(name: str, span: Any, default: str | None, *, reads: Reads) -> tuple[str, ...]:
+    if reads != "tokens":
+        if span is None:
+            return ()
+        raise InputError(
+            f"the term '{name}' reads the outputs of a {reads}, which have no spans",
+            got=f"span: {span}",
+            expected="no span",
+        )
     if span is None and default is None:
         raise InputError(
             f"the term '{name}' needs a span, since on the whole answer it would unlearn the answer",

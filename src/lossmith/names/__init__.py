@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lossmith.names.losses import LOSS_ALIASES, LOSSES, find_loss
+from lossmith.names.losses import LOSS_ALIASES, LOSSES, SCOPE, find_loss
 from lossmith.names.metrics import METRICS, find_metric
-from lossmith.names.rows import INFINITY, LossRow, MetricRow, Parameter, TaskRow, load_attribute
+from lossmith.names.rows import INFINITY, UNITS, LossRow, MetricRow, Parameter, Reads, TaskRow, Unit, load_attribute
 from lossmith.names.tasks import TASKS
 
 __all__ = [
@@ -12,11 +12,15 @@ __all__ = [
     "LOSSES",
     "LOSS_ALIASES",
     "METRICS",
+    "SCOPE",
     "TASKS",
+    "UNITS",
     "LossRow",
     "MetricRow",
     "Parameter",
+    "Reads",
     "TaskRow",
+    "Unit",
     "find_loss",
     "find_metric",
     "load_attribute",

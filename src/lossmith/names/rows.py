@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,31 +11,51 @@ from lossmith.errors import InputError, nearest
 
 INFINITY = float("inf")
 
+Reads = Literal["tokens", "class head", "regression head"]
+Unit = Literal["token", "example", "set", "weight", "value"]
+
+# What the denominator of each unit counts, over a whole accumulation window.
+UNITS: Mapping[Unit, str] = {
+    "token": "positions",
+    "example": "examples",
+    "set": "micro-batches",
+    "weight": "weights of the examples",
+    "value": "present values",
+}
+
 
 @dataclass(frozen=True)
 class Parameter:
-    """A keyword of a loss or metric: its type in words, default and closed range."""
+    """A keyword of a loss or metric: its type in words, default and closed range.
+
+    `choices` are the names it takes, beside numbers where its type says so. `batch` is the choice that looks at the
+    whole micro-batch at once, so that the term is exact within it only.
+    """
 
     name: str
-    type: Literal["float", "int", "bool", "str", "number or none", "int or none"]
+    type: Literal[
+        "float", "int", "bool", "str", "number or none", "int or none", "list or none", "number, list or none"
+    ]
     default: float | int | bool | str | None
     low: float = -INFINITY
     high: float = INFINITY
     choices: tuple[str, ...] = ()
+    batch: str | None = None
 
 
 @dataclass(frozen=True)
 class LossRow:
     """What is known of a loss before torch is loaded.
 
-    `kind` is separable (a sum over positions) or set (looks at many positions together); `unit` is what its
-    denominator counts; `span` is its default span, None where it must be given.
+    `reads` says what of: the tokens of a text, or the outputs of a head. `kind` is separable (a sum over positions,
+    or over examples) or set (looks at many together); `unit` is what its denominator counts; `span` is the default
+    span of a loss that reads tokens, None where it must be given.
     """
 
     name: str
     function: str
     kind: Literal["separable", "set"]
-    unit: Literal["token", "example", "set"]
+    unit: Unit
     needs: tuple[str, ...]
     low: float
     high: float
@@ -45,6 +65,7 @@ class LossRow:
     span: str | None = "answer"
     unit_of_value: str = "nats"
     selects_checkpoints: bool = True
+    reads: Reads = "tokens"
 
     def load(self) -> Callable[..., Any]:
         """The function itself; imports torch."""
@@ -76,12 +97,12 @@ class MetricRow:
 
 @dataclass(frozen=True)
 class TaskRow:
-    """What is known of a task: the module that carries it out and the kind of losses it reads."""
+    """What is known of a task: the module that carries it out and what its losses may read."""
 
     name: str
     module: str
     about: str
-    losses: Literal["token", "class"] = "token"
+    losses: tuple[Reads, ...] = ("tokens",)
 
 
 def load_attribute(path: str, *, what: str) -> Any:

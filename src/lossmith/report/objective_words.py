@@ -79,12 +79,18 @@ def _term(facts: Mapping[str, Any], *, scratch: bool) -> Term:
     return Term(
         name=name,
         weight=float(weight) if isinstance(weight, int | float) else float("nan"),
-        reads=span_words(facts.get("span") or (row.span if row else None)),
+        reads=_reads(facts, row),
         parameters=", ".join(f"{key} = {_value(value)}" for key, value in _changed(parameters, row)),
         about=row.formula if row else f"a loss of your own: {facts.get('loss', name)}",
         source=row.source if row else "",
         notes=tuple(_notes(facts, parameters, row, scratch=scratch)),
     )
+
+
+def _reads(facts: Mapping[str, Any], row: LossRow | None) -> str:
+    if row is not None and row.reads != "tokens":
+        return row.reads
+    return span_words(facts.get("span") or (row.span if row else None))
 
 
 def _notes(facts: Mapping[str, Any], parameters: Mapping[str, Any], row: LossRow | None, *, scratch: bool) -> list[str]:
