@@ -6,8 +6,10 @@ import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from transformers import TrainerCallback
 
 import lossmith
 from lossmith.runs import RunFolder, read_jsonl
@@ -41,6 +43,38 @@ def test_the_last_step_is_in_the_history_and_no_token_is_lost(build: Callable[..
     history = built.fit()
     assert [line["step"] for line in history] == [1, 3, 5]
     assert history[-1]["tokens"] == built.prepared.audit["splits"]["train"]["tokens"]
+
+
+@pytest.mark.parametrize("strategy", ["steps", "epoch"])
+def test_steps_before_an_early_stop_are_in_the_history(build: Callable[..., Built], strategy: str):
+    # A learning rate that ruins the model: patience runs out between two log lines, in the middle of training.
+    given = PLAIN | {
+        "learning_rate": 30, "per_device_train_batch_size": 4, "num_train_epochs": 9, "logging_steps": 100,
+        "eval_strategy": strategy, "early_stopping_patience": 2,
+    } | ({"eval_steps": 3} if strategy == "steps" else {})  # fmt: skip
+    built = build(f"stopped-{strategy}", **given)
+    history = built.fit()
+    stop = built.trainer.state.global_step
+    assert 3 < stop < built.trainer.state.max_steps
+    trained, evaluated = ([line for line in history if key in line] for key in ("loss", "eval_loss"))
+    assert trained[-1]["step"] == evaluated[-1]["step"] == stop
+    assert trained[-1]["learning_rate"] == 30
+    assert trained[-1]["grad_norm"] >= 0
+    # Of the evaluations before, no line was asked for, but of the one before the last: it could have been the last.
+    assert len(trained) <= 3
+    assert history.index(trained[-1]) < history.index(evaluated[-1])
+
+
+class StopsAtThree(TrainerCallback):
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        control.should_training_stop = state.global_step == 3
+
+
+def test_steps_before_a_users_callback_stops_are_in_the_history(build: Callable[..., Built]):
+    callback = f"train.callbacks=['{StopsAtThree.__module__}:StopsAtThree']"
+    given = PLAIN | {"per_device_train_batch_size": 4, "logging_steps": 100}
+    history = build("stopped-by-a-callback", callback, **given).fit()
+    assert [line["step"] for line in history] == [1, 3]
 
 
 def test_a_line_over_steps_is_exact_by_token(build: Callable[..., Built]):

@@ -137,7 +137,6 @@ def _trainer(work: Work, model: nn.Module, config: Config, *, plan: Plan, precis
     )
     callbacks: list[Any] = [
         work.progress,
-        LastLine(),
         *(load_attribute(path, what="callback")() for path in train.callbacks),
     ]
     if train.early_stopping_patience:
@@ -147,6 +146,7 @@ def _trainer(work: Work, model: nn.Module, config: Config, *, plan: Plan, precis
         from transformers.integrations import TensorBoardCallback
 
         callbacks.append(TensorBoardCallback(SummaryWriter(log_dir=str(run.tensorboard))))
+    callbacks.append(LastLine())
     trainer = ObjectiveTrainer(
         model, arguments, work, callbacks=callbacks, optimizer_cls_and_kwargs=own_optimizer(train)
     )

@@ -130,7 +130,10 @@ class LiveProgress(TrainerCallback):
 
 
 class LastLine(TrainerCallback):
-    """Has the last step logged whatever logging_steps is, so that the history tells of every step."""
+    """Has the last step logged whatever logging_steps is, so that the history tells of every step.
+
+    Stands after all callbacks that may stop training.
+    """
 
     def on_step_end(
         self,
@@ -140,5 +143,5 @@ class LastLine(TrainerCallback):
         **_: Any,
     ) -> None:
         """Ask for the line."""
-        if state.global_step >= state.max_steps:
+        if state.global_step >= state.max_steps or control.should_training_stop:
             control.should_log = True

@@ -41,6 +41,27 @@ class EarlyStopping(TrainerCallback, ExportableState):
         """Whether patience has run out."""
         return self.misses >= self.patience
 
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **_: Any,
+    ) -> None:
+        """Have the steps so far logged before an evaluation that may end training: no later line would hold them."""
+        if control.should_evaluate and self.misses + 1 >= self.patience:
+            control.should_log = True
+
+    def on_epoch_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **_: Any,
+    ) -> None:
+        """The same where evaluations fall on the ends of epochs."""
+        self.on_step_end(args, state, control)
+
     def on_evaluate(
         self,
         args: TrainingArguments,

@@ -118,9 +118,11 @@ class ObjectiveTrainer(Trainer):
                 "there are no outputs to return: logits are never materialised", got="return_outputs=True"
             )
         parts = self.work.forward(model, inputs)
-        value = parts.value(self.work.objective, counts=self._window)
-        if self._measure_shares:
-            self._record_shares(parts)
+        positional, named = parts.arguments()
+        with torch.autocast(device_type=parts.hidden.device.type, enabled=False):
+            value = self.work.objective(*positional, **named, counts=self._window)
+            if self._measure_shares:
+                self._record_shares(parts)
         self.tally.add(value.sums, value.counts, inputs["tokens"])
         self._finite.append(torch.isfinite(value.total.detach()))
         # DDP averages gradients over processes; the counts already hold all of them.
@@ -128,7 +130,8 @@ class ObjectiveTrainer(Trainer):
 
     def _record_shares(self, parts: Parts) -> None:
         self._measure_shares = False
-        shares = parts.shares(self.work.objective, counts=self._window)
+        positional, named = parts.arguments()
+        shares = self.work.objective.shares(positional[0].detach(), *positional[1:], **named, counts=self._window)
         warm = self.state.global_step >= self.args.get_warmup_steps(self.state.max_steps)
         for name in self.tally.add_shares(shares, warm=warm):
             self.work.warn(
@@ -185,7 +188,10 @@ class ObjectiveTrainer(Trainer):
         counts = dict(sums)
         for batch in self._own_share(rows):
             with torch.no_grad(), self.compute_loss_context_manager():
-                value = self.work.forward(model, self._prepare_inputs(batch)).value(self.work.objective)
+                parts = self.work.forward(model, self._prepare_inputs(batch))
+                positional, named = parts.arguments()
+                with torch.autocast(device_type=parts.hidden.device.type, enabled=False):
+                    value = self.work.objective(*positional, **named)
             for name in sums:
                 sums[name] += float(value.sums[name])
                 counts[name] += float(value.counts[name])
