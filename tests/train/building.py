@@ -75,6 +75,7 @@ def row(number: int, *, prompt: int, answer: int, items: int = 0, low: int = 66,
     spans = [{"name": "items", "start": prompt, "end": prompt + items, "item": 0}] if items else []
     return {
         "id": f"row-{number}",
+        "task": None,
         "prompt": "",
         "target": "",
         "input_ids": [draw.randrange(low, high) for _ in range(prompt + answer)],

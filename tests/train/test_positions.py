@@ -127,12 +127,11 @@ def test_a_training_split_without_answers_is_refused(overrides: Callable[..., li
 
 
 def test_a_training_split_without_positions_is_refused_with_its_numbers(build: Callable[..., Built]):
-    audit = build("whole", **PLAIN).prepared.audit
-    check_positions(audit, {"cross_entropy": ["answer"]})
-    nothing = {**audit, "splits": {"train": {**audit["splits"]["train"], "supervised_tokens": 0}}}
-    with pytest.raises(DataError, match="no supervised position") as caught:
-        check_positions(nothing, {"cross_entropy": ["answer"]})
-    assert caught.value.got == f"20 records, {audit['splits']['train']['tokens']} tokens, 0 supervised"
+    found, terms = build("whole", **PLAIN).prepared.audit["splits"]["train"], Objective({"cross_entropy": 1}).terms
+    check_positions(found, terms)
+    with pytest.raises(DataError, match="no supervised position in the training split") as caught:
+        check_positions({**found, "supervised_tokens": 0}, terms)
+    assert caught.value.got == f"20 records, {found['tokens']} tokens, 0 supervised"
 
 
 @pytest.mark.parametrize(
@@ -150,12 +149,15 @@ def test_a_training_split_without_positions_is_refused_with_its_numbers(build: C
     ],
 )
 def test_what_a_term_reads_must_be_somewhere(build: Callable[..., Built], span: list[str], refused: bool):
-    audit = build("spans", **PLAIN).prepared.audit
+    found, terms = (
+        build("spans", **PLAIN).prepared.audit["splits"]["train"],
+        Objective({"focal": {"span": span}}).terms,
+    )
     if not refused:
-        check_positions(audit, {"focal": span})
+        check_positions(found, terms)
         return
     with pytest.raises(DataError, match="'focal' is absent"):
-        check_positions(audit, {"focal": span})
+        check_positions(found, terms)
 
 
 def test_a_term_whose_span_is_nowhere_is_refused_by_name(overrides: Callable[..., list[str]]):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossmith.data.describe import Described, describe
+from lossmith.data.records import Record
 from lossmith.data.rejection import RecordError
 from lossmith.data.template import Template
 from lossmith.doctor.agreement import against_batch, against_rendering
@@ -60,7 +61,7 @@ def _with_tokens(shown: Inspection, subject: Subject, found: Found) -> Inspectio
     tokenizer = prepared_tokenizer(subject.prepared)
     template = Template.from_config(subject.config.data)
     fresh, notes = _rendered_again(subject, found, template, tokenizer)
-    row = found.row if found.row is not None else _row_of(fresh)
+    row = found.row if found.row is not None else _row_of(fresh, found.record)
     if row is None:
         return replace(shown, notes=[*shown.notes, *notes])
     objective = Objective(subject.config.objective)
@@ -130,13 +131,14 @@ def _rendered_again(
     return again, []
 
 
-def _row_of(fresh: Described | None) -> dict[str, Any] | None:
+def _row_of(fresh: Described | None, record: Record | None) -> dict[str, Any] | None:
     """What the row of a record without one would be."""
-    if fresh is None:
+    if fresh is None or record is None:
         return None
     encoded = fresh.encoded
     return {
         "row": 0,
+        "task": record.task,
         "prompt": encoded.prompt,
         "target": encoded.target,
         "input_ids": encoded.input_ids,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lossmith.losses import Head
+from lossmith.losses import Head, task_span
 from lossmith.models.hidden import capture_hidden, embedding_scale, head_of, input_embedding
 from lossmith.tasks.parts import Parts
 
@@ -21,11 +21,13 @@ class Collator:
 
     A position is a token that is supervised, read at the hidden state before it: `mask` (examples, tokens - 1) marks
     those hidden states, and labels, spans and examples (positions,) follow its order. The shift is made here, once.
+    Each of `tasks` is a span of all positions of its records.
     """
 
     pad_token_id: int
     span_names: tuple[str, ...] = ()
     supervise_prompt: bool = False
+    tasks: tuple[str, ...] = ()
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Batch some rows."""
@@ -34,7 +36,8 @@ class Collator:
         input_ids = np.full(shape, self.pad_token_id, dtype=np.int64)
         attention = np.zeros(shape, dtype=np.int64)
         supervised = np.zeros(shape, dtype=np.bool_)
-        spans = {name: np.full(shape, -1, dtype=np.int64) for name in self.span_names}
+        names = (*self.span_names, *map(task_span, self.tasks))
+        spans = {name: np.full(shape, -1, dtype=np.int64) for name in names}
         for index, row in enumerate(rows):
             tokens = len(row["input_ids"])
             input_ids[index, :tokens] = row["input_ids"]
@@ -44,6 +47,8 @@ class Collator:
                     supervised[index, start:end] = True
                 if name in spans:
                     spans[name][index, start:end] = item
+            if row["task"] in self.tasks:
+                spans[task_span(row["task"])][index, :tokens] = 0
         mask = supervised[:, 1:]
         return {
             "input_ids": torch.from_numpy(input_ids),

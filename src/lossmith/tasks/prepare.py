@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lossmith.config.load import require_complete
 from lossmith.config.model import ModelConfig
+from lossmith.config.objective import WrittenTerm, written_terms
 from lossmith.config.schema import Config
 from lossmith.data.chat_template import CHAT_TEMPLATE
 from lossmith.data.prepare import Prepared, prepare_data
+from lossmith.errors import DataError, nearest
 from lossmith.models.load import load_tokenizer, tokenizer_key
+from lossmith.tasks.rows import records_by_task
 
 
 def starting_model(config: Config) -> ModelConfig:
@@ -30,13 +33,56 @@ def starting_model(config: Config) -> ModelConfig:
 def prepare_config(config: Config, *, progress: Callable[[int, int | None], None] | None = None) -> Prepared:
     """Prepared rows of every split; done once for the same inputs.
 
-    Raises ConfigError where data.files or model.base is missing, DataError where the sources are not as described.
+    Raises ConfigError where data.files or model.base is missing, DataError where the sources are not as described, or
+    hold a record whose task the objective has no term for.
     """
     require_complete(config)
     model = starting_model(config)
-    return prepare_data(
+    prepared = prepare_data(
         config,
         tokenizer_for=lambda texts: load_tokenizer(model, chat_template=CHAT_TEMPLATE, texts=texts),
         tokenizer_key=tokenizer_key(model, chat_template=CHAT_TEMPLATE),
         progress=progress,
     )
+    if config.train is not None:
+        check_tasks(prepared, written_terms(config.objective))
+    return prepared
+
+
+def check_tasks(prepared: Prepared, terms: Sequence[WrittenTerm]) -> None:
+    """Refuse a record whose task no term is for, and terms for a task that no training record has.
+
+    Raises DataError with the records of each task.
+    """
+    named = list(dict.fromkeys(term.task for term in terms if term.task is not None))
+    if not named:
+        return
+    files = {split: prepared.split_file(split) for split in ("train", "validation")}
+    counts = {split: records_by_task(file) for split, file in files.items() if file is not None}
+    there = counts.get("train", {})
+    for task in named:
+        if task not in there:
+            near = nearest(task, [each for each in there if each is not None])
+            raise DataError(
+                f"no training record is of the task '{task}', which objective.by_task has terms for",
+                got=task,
+                expected=_told(there),
+                fix=f"did you mean '{near}'?" if near else "look at the values of the column data.task",
+            )
+    if any(term.task is None and term.weight for term in terms):
+        return
+    for split, found in counts.items():
+        uncovered = {task: count for task, count in found.items() if task not in named}
+        if uncovered:
+            example = next((task for task in uncovered if task is not None), "TASK")
+            raise DataError(
+                f"{sum(uncovered.values())} {split} records are of a task that no term is for",
+                got=_told(uncovered),
+                expected=f"terms for every record; objective.by_task names {', '.join(named)}",
+                fix=f"objective.by_task.{example}.cross_entropy=1, or objective.cross_entropy=1 for all tasks that "
+                "by_task does not name",
+            )
+
+
+def _told(counts: Mapping[str | None, int]) -> str:
+    return ", ".join(f"{'without a task' if task is None else task} ({count})" for task, count in counts.items())

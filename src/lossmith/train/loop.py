@@ -43,7 +43,14 @@ from lossmith.train.checkpoints import (
 )
 from lossmith.train.facts import objective_facts
 from lossmith.train.measure import measure_text
-from lossmith.train.preflight import Plan, check_positions, plan_steps, tell, unmarked_spans
+from lossmith.train.preflight import (
+    Plan,
+    check_positions,
+    check_positions_by_task,
+    plan_steps,
+    tell,
+    unmarked_spans,
+)
 from lossmith.train.progress import LastLine
 from lossmith.train.run import processes
 from lossmith.train.stopping import EarlyStopping
@@ -64,11 +71,11 @@ def build_trainer(
     train = config.train
     assert train is not None
     objective = Objective(config.objective)
-    spans = {term.name: list(term.span) for term in objective.terms}
-    check_positions(prepared.audit, spans)
-    for sentence in unmarked_spans(prepared.audit, spans):
-        warn(sentence)
     rows = training_rows(prepared, train, seed=config.seed)
+    check_positions(prepared.audit["splits"]["train"], objective.terms)
+    idle = check_positions_by_task(rows["train"], objective.terms)
+    for sentence in (*idle, *unmarked_spans(prepared.audit, objective.terms)):
+        warn(sentence)
     plan = plan_steps(train, records=len(rows["train"]), processes=processes())
     tell(plan, prepared.audit, say=logger.info, warn=warn)
     seed_everything(config.seed)
@@ -184,13 +191,13 @@ def training_rows(prepared: Prepared, train: TrainConfig, *, seed: int) -> dict[
 
 
 def collator(objective: Objective, tokenizer: Any) -> Collator:
-    """The collator for the spans that the objective reads."""
+    """The collator for the spans and tasks that the objective reads."""
     names = sorted(set(objective.span_names) - {"answer"})
     supervise_prompt = "prompt" in names
     if supervise_prompt:
         # All positions are the answer unless told apart; with the prompt among them they must be.
         names = ["answer", *names]
-    return Collator(tokenizer.pad_token_id, tuple(names), supervise_prompt)
+    return Collator(tokenizer.pad_token_id, tuple(names), supervise_prompt, objective.tasks)
 
 
 def early_stopping(train: TrainConfig) -> EarlyStopping:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lossmith.config.objective import written_terms
 from lossmith.config.schema import Config
@@ -16,7 +16,11 @@ from lossmith.errors import ConfigError, DataError, nearest
 from lossmith.evaluate.run import check_asked
 from lossmith.generate.settings import check_settings
 from lossmith.names import load_attribute
+from lossmith.tasks.rows import Rows, positions_of_task
 from lossmith.train.arguments import check_names as check_train_names
+
+if TYPE_CHECKING:
+    from lossmith.losses import Term
 
 FEW_STEPS = 30
 SHARE_MEASUREMENTS = 50
@@ -116,42 +120,61 @@ def warm_up_steps(warmup: float, total: int) -> int:
     return math.ceil(total * warmup) if warmup < 1 else int(warmup)
 
 
-def check_positions(audit: Mapping[str, Any], spans_of_terms: Mapping[str, list[str]]) -> None:
-    """Refuse a training split with nothing to learn from, or a term whose span is nowhere in it.
+def check_positions(found: Mapping[str, Any], terms: Sequence[Term], *, among: str = "the training split") -> None:
+    """Refuse training records with nothing to learn from, or a term whose span is nowhere in them.
 
-    Raises DataError.
+    `found` is what the audit tells of them. Raises DataError.
     """
-    split = audit["splits"]["train"]
-    if not split["supervised_tokens"]:
+    if not found["supervised_tokens"]:
         raise DataError(
-            "the training split has no supervised position",
-            got=f"{split['records']} records, {split['tokens']} tokens, 0 supervised",
+            f"there is no supervised position in {among}",
+            got=f"{found['records']} records, {found['tokens']} tokens, 0 supervised",
             expected="an answer in each record",
             fix="look at a record with `lossmith inspect`",
         )
-    present = {name for name, found in split["spans"].items() if found["tokens"]}
-    for term, names in spans_of_terms.items():
-        read = [name for name in names if not name.startswith("-")]
+    present = {name for name, span in found["spans"].items() if span["tokens"]}
+    for term in terms:
+        read = [name for name in term.span if not name.startswith("-")]
         own = [name for name in read if name not in ("answer", "prompt")]
         if own and not present.intersection(own) and len(own) == len(read):
             raise DataError(
-                f"the span of the term '{term}' is absent from the whole training split",
+                f"the span of the term '{term.name}' is absent from the whole of {among}",
                 got=f"span {', '.join(own)}",
                 expected=f"a supervised span: {', '.join(['answer', *sorted(present)])}",
                 fix='mark it in the template\'s answer with {% span "NAME" %}...{% endspan %}, or read another span',
             )
 
 
-def unmarked_spans(audit: Mapping[str, Any], spans_of_terms: Mapping[str, list[str]]) -> list[str]:
+def check_positions_by_task(rows: Rows, terms: Sequence[Term]) -> list[str]:
+    """The same of the records of each task that the objective tells apart.
+
+    Returns a sentence where the terms beside by_task are for no record. Raises DataError.
+    """
+    for task in dict.fromkeys(term.task for term in terms if term.task is not None):
+        own = [term for term in terms if term.task == task]
+        check_positions(positions_of_task(rows, task), own, among=f"the training records of the task '{task}'")
+    beside = [term for term in terms if term.other_than]
+    if not beside:
+        return []
+    named = ", ".join(beside[0].other_than)
+    found = positions_of_task(rows, None, other_than=beside[0].other_than)
+    if not found["records"]:
+        names = ", ".join(term.name for term in beside)
+        return [f"{names}: for records of other tasks than {named}, and there is none, so it trains nothing"]
+    check_positions(found, beside, among=f"the training records of other tasks than {named}")
+    return []
+
+
+def unmarked_spans(audit: Mapping[str, Any], terms: Sequence[Term]) -> list[str]:
     """Sentences on names that nothing marks: what they should add or take away stays as it is."""
     marked = {"answer", "prompt", *audit["splits"]["train"]["spans"]}
     told = []
-    for term, names in spans_of_terms.items():
-        for name in [name.removeprefix("-") for name in names]:
+    for term in terms:
+        for name in [name.removeprefix("-") for name in term.span]:
             if name not in marked:
                 near = nearest(name, marked)
                 told.append(
-                    f"the term '{term}' names a span '{name}' that nothing marks, so it changes nothing; "
+                    f"the term '{term.name}' names a span '{name}' that nothing marks, so it changes nothing; "
                     + (f"did you mean '{near}'?" if near else f"there are {', '.join(sorted(marked))}")
                 )
     return told
