@@ -10,9 +10,11 @@ import pytest
 
 from lossmith.config.schema import Config
 from lossmith.errors import ConfigError, DataError, InputError
+from lossmith.evaluate.measures import Resampling, figure, find_measure
 from lossmith.evaluate.rows import figure_rows
 from lossmith.evaluate.run import evaluate_run
 from lossmith.metrics.overlap import rouge1
+from lossmith.metrics.scores import mean_of
 from lossmith.metrics.text import exact_match
 
 from .conftest import sentences, spoiled
@@ -276,3 +278,12 @@ def test_a_gate_on_an_undefined_figure_is_missed(make_run):
 def test_bad_rules_are_configuration_errors(make_run):
     with pytest.raises(ConfigError, match=r"rouge1 at least 0\.3"):
         evaluate_run(make_run("one"), settings(require=["rouge1 at least 0.3"]))
+
+
+def test_a_proportion_on_which_all_clusters_agree_says_how_its_interval_was_found():
+    found = figure(find_measure("exact_match"), mean_of([1.0] * 6), list("aabbcc"), how=Resampling())
+    assert (found["value"], found["high"], found["interval"]) == (1.0, 1.0, "wilson over clusters")
+    assert 0 < found["low"] < 0.5
+    assert found["notes"] == [
+        "all 3 clusters agree, so that resampling has no spread: the interval is Wilson's on their number"
+    ]

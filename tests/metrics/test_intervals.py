@@ -49,6 +49,19 @@ def test_a_proportion_has_wilson_until_records_share_a_cluster():
     assert interval(scores).method == "bootstrap"
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_proportion_on_which_all_clusters_agree_is_not_certain(value: float):
+    clusters = [place // 4 for place in range(48)]
+    found = interval(mean_of([value] * 48), proportion=True, clusters=clusters)
+    assert found.method == "wilson over clusters"
+    assert (found.low, found.high) == wilson(12 * value, 12)
+    assert found.high - found.low > 0.2, "48 records of 12 clusters are no 48 trials"
+    assert "12 clusters" in found.note
+    # What is no proportion has no such interval, and a single cluster none at all.
+    assert interval(mean_of([value] * 48), clusters=clusters).method == "bootstrap"
+    assert interval(mean_of([value] * 48), proportion=True, clusters=["a"] * 48).low is None
+
+
 def test_undefined_resamples_are_counted():
     stats = np.zeros((6, 2))
     stats[0] = (1.0, 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossmith.evaluate.predictions import Predictions
-from lossmith.report.axes import round_axis
+from lossmith.report.axes import log_axis, round_axis
 from lossmith.report.comparison import pairs, verdict_lines
 from lossmith.report.curves import Line, chart, thin
 from lossmith.report.examples import Chosen, choose
@@ -65,6 +66,35 @@ def test_a_chart_breaks_where_there_is_no_value_and_needs_one() -> None:
     assert chart("loss", []) is None
     alone = chart("loss", [Line("a", [(1, 0.5)], 0)])
     assert alone is not None and 'class="dots"' in str(alone.drawing)
+
+
+@given(st.lists(st.floats(1e-12, 1e12), min_size=1, max_size=20))
+def test_a_log_axis_ends_with_its_values_and_has_round_ticks(values: list[float]) -> None:
+    axis = log_axis(values)
+    assert (axis is None) == (max(values) <= 5 * min(values))
+    if axis is not None:
+        assert (axis.low, axis.high) == (min(values), max(values))
+        assert axis.at(axis.low) == 0 and axis.at(axis.high) == 1
+        assert 1 <= len(axis.ticks) <= 12
+        assert list(axis.ticks) == sorted(axis.ticks)
+        assert all(0 <= axis.at(tick) <= 1 and f"{tick:e}"[0] in "125" for tick in axis.ticks)
+
+
+def test_small_late_differences_of_a_falling_loss_can_be_seen() -> None:
+    def heights(falls: bool) -> list[float]:
+        one = [(step, 9.0 * 0.5**step) for step in range(1, 8)]
+        other = [(step, value * (1.2 if step > 5 else 1)) for step, value in one]
+        drawn = chart("loss", [Line("a", one, 0), Line("b", other, 1)], unit="nats", falls=falls)
+        assert drawn is not None
+        assert drawn.unit == ("nats, log scale" if falls else "nats")
+        paths = re.findall(r'class="line" d="([^"]*)"', str(drawn.drawing))
+        return [float(path.split()[-1]) for path in paths]
+
+    linear, log = heights(False), heights(True)
+    assert abs(log[0] - log[1]) > 5 * abs(linear[0] - linear[1]) > 0
+    # A term at 0, as a loss that is learned wholly, keeps the linear axis.
+    ended = chart("loss", [Line("a", [(1, 9.0), (2, 0.0)], 0)], falls=True)
+    assert ended is not None and ended.unit == ""
 
 
 def test_a_plot_places_values_by_their_size() -> None:

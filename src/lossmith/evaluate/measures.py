@@ -76,8 +76,9 @@ def figure(measure: Measure, scores: Scores, clusters: Sequence[Hashable] | None
     }
     if scores.signature:
         entry["signature"] = scores.signature
-    if scores.notes:
-        entry["notes"] = list(scores.notes)
+    notes = [*scores.notes, *([found.note] if found.note else [])]
+    if notes:
+        entry["notes"] = notes
     return entry
 
 

@@ -1,4 +1,4 @@
-"""95 % intervals: Wilson for proportions of independent records, percentile bootstrap for everything else."""
+"""95 % intervals: Wilson for proportions of independent records or clusters that all agree, else a bootstrap."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CELLS = 1 << 22  # numbers held at once while resampling
 class Interval:
     """A 95 % interval, how it was found, and how many resamples had no value.
 
-    `low` and `high` are None where there is none; `reason` then says why.
+    `low` and `high` are None where there is none; `reason` then says why. `note` is what has to be known beside them.
     """
 
     low: float | None
@@ -27,6 +27,7 @@ class Interval:
     resamples: int = 0
     undefined: int = 0
     reason: str | None = None
+    note: str | None = None
 
 
 def interval(
@@ -40,7 +41,8 @@ def interval(
     """The interval of a metric's value.
 
     A `proportion` (statistics: successes, trials) has Wilson's interval while every record is a cluster of
-    its own; once records share a cluster they are no independent trials, and clusters are resampled.
+    its own; once records share a cluster they are no independent trials, and clusters are resampled. Where all
+    succeed, or none, every resample would say so with certainty: then Wilson's interval counts clusters as trials.
     """
     if scores.parts == "none":
         return Interval(None, None, "none", reason="the metric gives one number, with no values per record to resample")
@@ -50,7 +52,19 @@ def interval(
         successes, trials = scores.stats.sum(axis=0)
         low, high = wilson(successes, trials)
         return Interval(low, high, "wilson")
+    if proportion and scores.value() in (0.0, 1.0):
+        return _of_agreeing_clusters(scores, clusters)
     return bootstrap(scores, clusters=clusters, resamples=resamples, seed=seed)
+
+
+def _of_agreeing_clusters(scores: Scores, clusters: Sequence[Hashable] | None) -> Interval:
+    """The interval of a proportion of 0 or 1, each cluster with a trial taken as one trial."""
+    trials = int((cluster_sums(scores.stats, clusters)[:, 1] > 0).sum())
+    if trials < 2:
+        return Interval(None, None, "none", reason="one cluster alone has no spread")
+    low, high = wilson(trials * (scores.value() or 0.0), trials)
+    note = f"all {trials:,} clusters agree, so that resampling has no spread: the interval is Wilson's on their number"
+    return Interval(low, high, "wilson over clusters", note=note)
 
 
 def wilson(successes: float, trials: float) -> tuple[float, float]:

@@ -11,18 +11,26 @@ from lossmith.report.figures import short
 
 @dataclass(frozen=True)
 class Axis:
-    """A linear axis from `low` to `high` with its ticks; `at` gives positions as a share of its length."""
+    """An axis from `low` to `high` with its ticks; `at` gives positions as a share of its length.
+
+    A `log` axis has equal lengths for equal ratios, and ends above 0.
+    """
 
     low: float
     high: float
     ticks: tuple[float, ...]
+    log: bool = False
 
     def at(self, value: float) -> float:
         """Where a value lies, 0 at the low end and 1 at the high end.
 
         >>> Axis(0.0, 4.0, (0.0, 4.0)).at(1.0)
         0.25
+        >>> Axis(1.0, 100.0, (1.0, 10.0, 100.0), log=True).at(10.0)
+        0.5
         """
+        if self.log:
+            return (math.log(value) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
         return (value - self.low) / (self.high - self.low)
 
     def labels(self) -> list[str]:
@@ -55,6 +63,29 @@ def round_axis(values: Iterable[float], *, ticks: int = 6, floor: float = -math.
     marks = tuple(float(f"{index * step:.14g}") for index in range(first, last + 1))
     inside = tuple(mark for mark in marks if floor <= mark <= ceiling)
     return Axis(max(marks[0], floor), min(marks[-1], ceiling), inside)
+
+
+def log_axis(values: Iterable[float], *, ticks: int = 8) -> Axis | None:
+    """A log axis that ends where the values end, with ticks at 1, 2 and 5 or at powers of ten.
+
+    None where a value is 0 or less, or all lie within a factor of 5: a linear axis tells as much then.
+
+    >>> log_axis([0.09, 0.3, 6.8]).ticks
+    (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+    >>> log_axis([0.0, 6.8]) is None, log_axis([2.0, 6.8]) is None
+    (True, True)
+    """
+    held = [value for value in values if math.isfinite(value)]
+    if not held or min(held) <= 0 or max(held) <= 5 * min(held):
+        return None
+    low, high = min(held), max(held)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    marks = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
+    if sum(low <= mark <= high for mark in marks) > ticks:
+        every = math.ceil(len(powers) / ticks)
+        marks = [10.0**power for power in powers if power % every == 0]
+    inside = tuple(float(f"{mark:.14g}") for mark in marks if low <= mark <= high)
+    return Axis(low, high, inside, log=True)
 
 
 def steps_axis(steps: Sequence[float], *, ticks: int = 6) -> Axis:

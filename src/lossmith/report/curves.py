@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lossmith.report.axes import Axis, round_axis, steps_axis
+from lossmith.report.axes import Axis, log_axis, round_axis, steps_axis
 from lossmith.report.figures import number
 from lossmith.report.palette import series
 
@@ -36,7 +36,7 @@ class Chart:
     """A drawn chart and what its page needs around it."""
 
     title: str
-    unit: str
+    unit: str  # with the scale, where it is no linear one
     drawing: Markup
     x_ticks: tuple[tuple[str, float], ...]
     y_ticks: tuple[tuple[str, float], ...]
@@ -46,20 +46,26 @@ class Chart:
     note: str
 
 
-def chart(title: str, lines: Sequence[Line], *, unit: str = "", floor: float = float("-inf")) -> Chart | None:
-    """Draw lines over one axis of steps; None where no line has a finite value."""
+def chart(
+    title: str, lines: Sequence[Line], *, unit: str = "", floor: float = float("-inf"), falls: bool = False
+) -> Chart | None:
+    """Draw lines over one axis of steps; None where no line has a finite value.
+
+    What `falls` from large values to small ones is drawn over a log axis where its values allow one: on a linear axis
+    the first steps would leave no room for the differences of the last.
+    """
     lines = [line for line in lines if any(value is not None for _, value in line.points)]
     if not lines:
         return None
     thinned = [Line(line.label, thin(line.points), line.style, line.sparse) for line in lines]
     values = [value for line in thinned for _, value in line.points if value is not None]
     x_axis = steps_axis([step for line in thinned for step, _ in line.points])
-    y_axis = round_axis(values, floor=floor)
+    y_axis = (log_axis(values) if falls else None) or round_axis(values, floor=floor)
     most, kept = (max(len(line.points) for line in group) for group in (lines, thinned))
     note = f"{kept:,} of {most:,} points drawn; the highest and lowest of each stretch are kept" if kept < most else ""
     return Chart(
         title=title,
-        unit=unit,
+        unit=", ".join(part for part in (unit, "log scale" if y_axis.log else "") if part),
         drawing=_drawing(title, thinned, x_axis=x_axis, y_axis=y_axis),
         x_ticks=_places(x_axis),
         y_ticks=_places(y_axis),

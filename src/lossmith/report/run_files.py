@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -59,10 +60,23 @@ class Run:
         """When the run was made, in UTC: from the manifest, or else the newest of its result files."""
         stated = self.manifest.get("finished") or self.manifest.get("started")
         if stated:
-            return str(stated)
+            try:
+                return _date(datetime.fromisoformat(str(stated)))
+            except ValueError:
+                return str(stated)
         candidates = (self.files.metrics(), self.files.history, self.files.manifest_file, self.files.config)
         times = [path.stat().st_mtime for path in candidates if path.exists()]
-        return datetime.fromtimestamp(max(times), UTC).strftime("%Y-%m-%d %H:%M UTC") if times else ""
+        return _date(datetime.fromtimestamp(max(times), UTC)) if times else ""
+
+
+def _date(moment: datetime) -> str:
+    """A moment as a reader writes it, in UTC; one without a zone is taken to be in it.
+
+    >>> _date(datetime(2026, 7, 1, 9, 5, 42, tzinfo=UTC))
+    '1 July 2026, 09:05 UTC'
+    """
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return f"{moment.day} {calendar.month_name[moment.month]} {moment:%Y, %H:%M} UTC"
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:

@@ -24,6 +24,7 @@ def loss_charts(runs: Sequence[Run]) -> list[Chart]:
                 runs,
                 lambda row: row.get("loss"),
                 evaluation=lambda row: row.get("eval_loss"),
+                falls=True,
             )
         )
     for name in _terms(runs):
@@ -36,6 +37,7 @@ def loss_charts(runs: Sequence[Run]) -> list[Chart]:
                 _term(name, "value"),
                 evaluation=_evaluated(name),
                 unit="" if unit == "1" else unit,
+                falls=True,
             )
         )
     return [drawn for drawn in charts if drawn is not None]
@@ -67,7 +69,7 @@ def other_charts(runs: Sequence[Run]) -> list[Chart]:
     )
     charts = [_over_runs(f"{name} on validation records", runs, None, evaluation=_evaluated(name)) for name in measured]
     charts.append(_over_runs("Learning rate", runs, lambda row: row.get("learning_rate"), floor=0.0))
-    charts.append(_over_runs("Norm of the gradient", runs, lambda row: row.get("grad_norm"), floor=0.0))
+    charts.append(_over_runs("Norm of the gradient", runs, lambda row: row.get("grad_norm"), floor=0.0, falls=True))
     return [drawn for drawn in charts if drawn is not None]
 
 
@@ -86,6 +88,7 @@ def _over_runs(
     evaluation: Reader | None = None,
     unit: str = "",
     floor: float = -math.inf,
+    falls: bool = False,
 ) -> Chart | None:
     lines = []
     for index, run in enumerate(runs):
@@ -105,7 +108,7 @@ def _over_runs(
                     sparse=True,
                 )
             )
-    return chart(title, lines, unit=unit, floor=floor)
+    return chart(title, lines, unit=unit, floor=floor, falls=falls)
 
 
 def _points(run: Run, read: Reader) -> list[tuple[float, float | None]]:
