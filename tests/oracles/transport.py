@@ -35,13 +35,18 @@ def divergence(x: np.ndarray, y: np.ndarray, *, p: float, blur: float) -> float:
     return cross - own / 2
 
 
-def divergence_gradient(x: np.ndarray, y: np.ndarray, *, blur: float) -> np.ndarray:
-    """By the envelope theorem, for p = 2: mass moves each point towards its images, less its own cloud's."""
-    cross, own = plan(x, y, p=2, blur=blur), plan(x, x, p=2, blur=blur)
+def divergence_gradient(x: np.ndarray, y: np.ndarray, *, p: float, blur: float) -> np.ndarray:
+    """By the envelope theorem: mass draws each point to its images, and pushes it from those in its own cloud."""
+    cross, own = plan(x, y, p=p, blur=blur), plan(x, x, p=p, blur=blur)
     gradient = np.zeros_like(x)
     for i in range(len(x)):
         for j in range(len(y)):
-            gradient[i] += cross[i, j] * (x[i] - y[j])
+            gradient[i] += cross[i, j] * _slope(x[i] - y[j], p)
         for j in range(len(x)):
-            gradient[i] -= own[i, j] * (x[i] - x[j])
+            gradient[i] -= own[i, j] * _slope(x[i] - x[j], p)
     return gradient
+
+
+def _slope(difference: np.ndarray, p: float) -> np.ndarray:
+    distance = np.linalg.norm(difference)
+    return difference * distance ** (p - 2) if distance > 0 else difference

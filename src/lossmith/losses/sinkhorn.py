@@ -57,8 +57,9 @@ def sinkhorn(
                 fix="use points: tokens, or a span of the template with one tag per item",
             )
         x, y, example = _mean_by_item(x, y, example=example, item=stats.item)
-    a, b = _clouds(x, example, stats.examples), _clouds(y, example, stats.examples)
-    value, error = sinkhorn_divergence(a, b, p=p, blur=blur, scaling=scaling, tolerance=tolerance)
+    value, error = sinkhorn_divergence(
+        Clouds(x, example), Clouds(y, example), p=p, blur=blur, scaling=scaling, tolerance=tolerance
+    )
     stats.notes["marginal_error"] = error
     return value
 
@@ -74,20 +75,6 @@ def _mean_by_item(
         return sums / size[:, None]
 
     return mean(x), mean(y), keys // items
-
-
-def _clouds(points: Tensor, example: Tensor, examples: int) -> Clouds:
-    """Points of each example side by side; their order within an example does not matter."""
-    size = torch.bincount(example, minlength=examples)
-    order = torch.argsort(example, stable=True)
-    first = (size.cumsum(0) - size)[example[order]]
-    place = torch.arange(order.numel(), device=points.device) - first
-    length = int(size.max()) if size.numel() else 0
-    index = (example[order], place)
-    padded = points.new_zeros(examples, length, points.shape[1]).index_put(index, points[order])
-    present = torch.zeros(examples, length, dtype=torch.bool, device=points.device)
-    present[index] = True
-    return Clouds(padded, present)
 
 
 sinkhorn.kind = "set"  # type: ignore[attr-defined]
