@@ -17,8 +17,10 @@ from lossmith.losses import tiles
 
 @pytest.fixture
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tiles of a few rows and blocks of a few words, so that small inputs cross every seam."""
+    """Tiles of a few rows, sweeps of a few rows and words, and blocks of a few numbers: small inputs cross every seam."""
     monkeypatch.setattr(tiles, "TILE_ROWS", 5)
+    monkeypatch.setattr(tiles, "SWEEP_ROWS", 7)
+    monkeypatch.setattr(tiles, "SWEEP_BYTES", {"cpu": 400})
     monkeypatch.setattr(tiles, "BLOCK_NUMBERS", {"cpu": 35})
 
 

@@ -153,6 +153,7 @@ class LargestTensor(TorchDispatchMode):
 @pytest.mark.parametrize("learning", [False, True])
 def test_nothing_of_positions_times_vocabulary_is_ever_held(learning: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiles, "TILE_ROWS", 16)
+    monkeypatch.setattr(tiles, "SWEEP_BYTES", {"cpu": 2**17})
     batch = make_batch(400, 2000, 4, dtype=torch.float32, trainable=False)
     batch.labels = batch.labels % 7
     with LargestTensor() as seen, torch.set_grad_enabled(learning):
@@ -174,13 +175,18 @@ def test_without_gradient_values_are_the_same() -> None:
 
 
 def test_positions_that_no_term_reads_never_meet_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows: list[int] = []
-    tile = tiles.Workspace.tile
-    monkeypatch.setattr(tiles.Workspace, "tile", lambda self, hidden: rows.append(len(hidden)) or tile(self, hidden))
+    logits: list[int] = []
+    product = tiles.Workspace.product
+
+    def counted(space: tiles.Workspace, matrix: Tensor, rows: Tensor, **keywords: Any) -> Tensor:
+        logits.append(len(matrix) * len(rows))
+        return product(space, matrix, rows, **keywords)
+
+    monkeypatch.setattr(tiles.Workspace, "product", counted)
     batch = make_batch(30)
     mask = torch.arange(30) % 3 == 0
     Objective({"focal": {"span": "few"}})(*batch.arguments(), spans={"few": mask})
-    assert sum(rows) == 10
+    assert sum(logits) == 10 * 31
 
 
 def test_second_differentiation_is_refused() -> None:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from lossmith.errors import LossmithError
-from lossmith.losses.engine import Engine, Gradients
+from lossmith.losses.engine import Engine
 from lossmith.losses.formulas import Embeddings
+from lossmith.losses.gradients import Gradients
 from lossmith.losses.head import Head, product_dtype, statistic_dtype
 from lossmith.losses.reading import Plan
 
@@ -24,6 +25,7 @@ class Call:
     plan: Plan
     coefficients: Tensor
     embeddings: Embeddings | None
+    tile_bytes: int | None = None
 
 
 def tiled(hidden: Tensor, call: Call) -> tuple[Tensor, Tensor, Mapping[str, Mapping[str, Tensor]]]:
@@ -50,7 +52,7 @@ class _Tiled(torch.autograd.Function):
         needed = ctx.needs_input_grad
         rows = hidden.detach().to(dtype)
         gradients = Gradients(
-            hidden=torch.empty_like(rows) if needed[0] else None,
+            hidden=torch.empty_like(rows, dtype=statistics) if needed[0] else None,
             weight=torch.zeros_like(weight, dtype=statistics) if needed[1] else None,
             bias=torch.zeros_like(bias, dtype=statistics) if bias is not None and needed[2] else None,
         )
@@ -59,7 +61,14 @@ class _Tiled(torch.autograd.Function):
         unit = torch.where(largest > 0, largest, 1.0)
         relative = call.coefficients / unit
         head = replace(call.head, weight=weight.detach(), bias=None if bias is None else bias.detach())
-        engine = Engine(rows, head, call.plan, coefficients=relative, embeddings=call.embeddings)
+        engine = Engine(
+            rows,
+            head,
+            call.plan,
+            coefficients=relative,
+            embeddings=call.embeddings,
+            tile_bytes=call.tile_bytes,
+        )
         engine.run(gradients)
         notes.update(engine.notes)
         ctx.gradients, ctx.unit, ctx.weight_given = gradients, unit, False

@@ -38,6 +38,11 @@ class Reading:
     item: Tensor | None = None
     classes: ClassPairs | None = None
 
+    def within(self, at: slice) -> slice:
+        """Which of the rows lie in a range."""
+        edges = torch.tensor([at.start, at.stop], device=self.rows.device)
+        return slice(*torch.searchsorted(self.rows, edges).tolist())
+
     @property
     def count(self) -> float:
         """The denominator of this call."""
@@ -140,14 +145,17 @@ def make_plan(
     """Keep the positions that a term reads, and order them by what has to be known of them."""
     masks = [read_mask(term, spans, labels) for term in terms]
     none = torch.zeros_like(labels, dtype=torch.bool)
-    read, in_set, in_cloud = none, none, none
+    read, in_set, in_likely, in_cloud = none, none, none, none
     for term, (mask, _) in zip(terms, masks, strict=True):
         read = read | mask
         if term.kind == "set":
             in_set = in_set | mask
         if "expected_embedding" in term.needs and term.top_k is None:
             in_cloud = in_cloud | mask
-    groups = [(group).nonzero()[:, 0] for group in (read & ~in_set, in_set & ~in_cloud, in_cloud)]
+        elif "expected_embedding" in term.needs:
+            in_likely = in_likely | mask
+    alone = (read & ~in_set, in_set & ~in_likely & ~in_cloud, in_likely & ~in_cloud, in_cloud)
+    groups = [group.nonzero()[:, 0] for group in alone]
     order = torch.cat(groups)
     everything = order.numel() == labels.numel() and sum(g.numel() > 0 for g in groups) <= 1
     kept = None if everything else order
@@ -167,7 +175,8 @@ def make_plan(
             classes = pairs[key]
         kept_item = None if item is None else (item if kept is None else item[kept])[rows]
         readings.append(Reading(term, rows, example, count, kept_item, classes))
-    return Plan(kept, kept_labels, groups[0].numel(), groups[2].numel(), tuple(readings))
+    plain, _, likely, cloud = (group.numel() for group in groups)
+    return Plan(kept, kept_labels, plain, likely, cloud, tuple(readings))
 
 
 def _number_examples(example: Tensor, *, together: bool) -> tuple[Tensor, int]:

@@ -1,9 +1,10 @@
-"""Logits of a few positions at a time: their statistics, and the gradient that replaces them in the same memory."""
+"""Logits of some positions over some words, in memory that all of them share."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -11,249 +12,158 @@ from torch import Tensor
 from lossmith.losses.head import Head, product_dtype, statistic_dtype
 from lossmith.losses.shapes import Float, Int
 
-# What the logits of a tile may take: 138 rows of a vocabulary of 152,000 words in fp32.
+# What the logits of a few positions over the whole vocabulary may take, and how many positions are worth it.
 TILE_BYTES = 80 * 2**20
 TILE_ROWS = 1024
-# Numbers of one elementwise step. On CPU small enough to stay near the cache between the operations on it, large
+# What the logits of many positions over a few words may take. On CPU they stay in the cache between the product that
+# makes them and the product that uses them; the words' rows of the head are then read once for both.
+SWEEP_BYTES = {"cpu": 8 * 2**20}
+SWEEP_BYTES_ELSEWHERE = 256 * 2**20
+SWEEP_ROWS = 2048
+# Numbers of one elementwise step. On CPU small enough to stay near the core between the operations on it, large
 # enough that threads waiting for each other after every operation do not cost more than the operation.
-BLOCK_NUMBERS = {"cpu": 2**20}
-BLOCK_NUMBERS_ELSEWHERE = 2**26
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Entries of the gradient that get more than their share of p: at most one for each position and word."""
-
-    row: Int[Tensor, " asked"]
-    word: Int[Tensor, " asked"]
-    slope: Float[Tensor, " asked"]
-
-
-@dataclass(frozen=True)
-class RowSlopes:
-    """Derivatives of the total by the statistics of each row of a tile; None where nothing asks.
-
-    `share` multiplies p: the derivative by log_normalizer less those of all log-probabilities of the row.
-    `entropy` belongs to expected_log_prob, `mean` to mean_log_prob, and `cloud` (rows, vocab) holds E g_x.
-    """
-
-    share: Float[Tensor, " rows"]
-    entropy: Float[Tensor, " rows"] | None = None
-    mean: Float[Tensor, " rows"] | None = None
-    cloud: Float[Tensor, "rows vocab"] | None = None
-
-
-@dataclass(frozen=True)
-class Normalized:
-    """Log-normaliser of each row as a maximum and the log of a sum, kept apart so that neither loses digits."""
-
-    peak: Float[Tensor, " rows"]
-    log_sum: Float[Tensor, " rows"]
-    mean_log_prob: Float[Tensor, " rows"]
-    expected_log_prob: Float[Tensor, " rows"] | None
+BLOCK_NUMBERS = {"cpu": 2**18}
+BLOCK_NUMBERS_ELSEWHERE = 2**25
 
 
 class Workspace:
-    """The buffer that all tiles of a call share, and the head that fills it.
+    """The buffers that all tiles of a call share, and the head that fills them.
 
-    The buffer is (vocab, rows) on CPU, where z^T = W h^T is faster than z = h W^T, and (rows, vocab) elsewhere; what
-    tiles see is always (rows, vocab).
+    A buffer is (words, rows) on CPU, where z^T = W h^T is faster than z = h W^T, and (rows, words) elsewhere; what
+    tiles see is always (rows, words). `tile_bytes` bounds the logits held at once; by default it follows from the
+    device, its free memory, the vocabulary and the dtype.
     """
 
-    def __init__(self, head: Head, hidden: Tensor) -> None:
+    def __init__(self, head: Head, hidden: Tensor, *, tile_bytes: int | None = None) -> None:
         self.dtype = product_dtype(hidden, head.weight)
         self.statistics = statistic_dtype(self.dtype)
         self.weight = head.weight.detach().to(self.dtype)
         self.bias = None if head.bias is None else head.bias.detach().to(self.statistics)
         self.scale, self.softcap = head.scale, head.softcap
         self.vocab = self.weight.shape[0]
-        self.transposed = hidden.device.type == "cpu"
-        most = TILE_BYTES // (self.vocab * self.dtype.itemsize)
-        self.rows = max(1, min(TILE_ROWS, most, hidden.shape[0]))
+        self.device = hidden.device.type
+        self.transposed = self.device == "cpu"
+        self._given = tile_bytes
         self._buffers: dict[str, Tensor] = {}
 
-    def product(self, matrix: Tensor, rows: Tensor, *, buffer: str = "logits") -> Float[Tensor, "rows vocab"]:
-        """Put rows matrix^T into the named buffer: (rows, vocab)."""
-        n = rows.shape[0]
-        if buffer not in self._buffers:
-            self._buffers[buffer] = self.weight.new_empty(self.rows * self.vocab)
-        flat = self._buffers[buffer][: n * self.vocab]
-        if self.transposed:
-            return torch.mm(matrix, rows.t(), out=flat.view(self.vocab, n)).t()
-        return torch.mm(rows, matrix.t(), out=flat.view(n, self.vocab))
+    def ranges(self, start: int, end: int, *, buffers: int = 1) -> Iterator[slice]:
+        """Even slices of rows whose logits over all words fit; `buffers` arrays of that size share the room."""
+        room = self._given or min(TILE_BYTES, max(free_bytes(self.weight.device) // 4, 2**20))
+        most = max(1, min(TILE_ROWS, room // (buffers * self.vocab * self.dtype.itemsize)))
+        yield from even_slices(start, end, most)
 
-    def tile(self, hidden: Float[Tensor, "rows width"]) -> Tile:
-        """The tile of a few hidden states; it lives until the next one is asked for."""
-        return Tile(self, self.product(self.weight, hidden))
+    def sweeps(self, *edges: int) -> Iterator[slice]:
+        """Even slices of rows that are swept together, none across an edge."""
+        for start, end in pairwise(edges):
+            yield from even_slices(start, end, SWEEP_ROWS)
+
+    def blocks_of_words(self, rows: int) -> Iterator[slice]:
+        """Slices of words whose logits at so many rows fit."""
+        room = SWEEP_BYTES.get(self.device, SWEEP_BYTES_ELSEWHERE)
+        room = min(room, self._given or max(free_bytes(self.weight.device) // 4, 2**20))
+        yield from even_slices(0, self.vocab, max(1, room // (max(rows, 1) * self.dtype.itemsize)))
+
+    def chain(self, gradient: Tensor, z: Tensor) -> Tensor:
+        """The gradient by the final logits z made one by the products: the chain of scale and soft-cap."""
+        if self.softcap is not None:
+            gradient = gradient * (1.0 - (z / self.softcap).square())
+        return gradient if self.scale == 1.0 else gradient * self.scale
+
+    def product(self, matrix: Tensor, rows: Tensor, *, buffer: str = "logits") -> Float[Tensor, "rows words"]:
+        """Put rows matrix^T into the named buffer: (rows, words)."""
+        n, words = rows.shape[0], matrix.shape[0]
+        if buffer not in self._buffers or self._buffers[buffer].numel() < n * words:
+            self._buffers.pop(buffer, None)  # given back first: the two together would be the peak
+            self._buffers[buffer] = self.weight.new_empty(n * words)
+        flat = self._buffers[buffer][: n * words]
+        if self.transposed:
+            return torch.mm(matrix, rows.t(), out=flat.view(words, n)).t()
+        return torch.mm(rows, matrix.t(), out=flat.view(n, words))
+
+    def tile(self, hidden: Float[Tensor, "rows width"], words: slice | None = None) -> Tile:
+        """The tile of some hidden states and words, all where none are given; it lives until the next one."""
+        words = words or slice(0, self.vocab)
+        return Tile(self, self.product(self.weight[words], hidden), words)
 
 
 class Tile:
-    """Products h W^T of a few rows, seen as final logits z block by block of the vocabulary."""
+    """Products h W^T of some rows and words, seen as final logits z block by block."""
 
-    def __init__(self, workspace: Workspace, raw: Float[Tensor, "rows vocab"]) -> None:
-        self.raw, self._of = raw, workspace
+    def __init__(self, workspace: Workspace, raw: Float[Tensor, "rows words"], words: slice) -> None:
+        self.raw, self.words, self.of = raw, words, workspace
+
+    @property
+    def finished(self) -> bool:
+        """Whether the products are the final logits already, in the dtype of the statistics."""
+        plain = self.of.bias is None and self.of.scale == 1.0 and self.of.softcap is None
+        return plain and self.of.dtype == self.of.statistics
 
     def blocks(self) -> Iterator[slice]:
-        """Slices of the vocabulary."""
-        numbers = BLOCK_NUMBERS.get(self.raw.device.type, BLOCK_NUMBERS_ELSEWHERE)
+        """Slices of the tile's words for one elementwise step each."""
+        numbers = BLOCK_NUMBERS.get(self.of.device, BLOCK_NUMBERS_ELSEWHERE)
         step = max(1, numbers // max(self.raw.shape[0], 1))
-        for start in range(0, self._of.vocab, step):
-            yield slice(start, min(start + step, self._of.vocab))
+        for start in range(0, self.raw.shape[1], step):
+            yield slice(start, min(start + step, self.raw.shape[1]))
 
     def logits(self, block: slice) -> Float[Tensor, "rows block"]:
-        """Final logits of a block, in the dtype of the statistics; not to be written to."""
-        z = self.raw[:, block].to(self._of.statistics)
-        return self._finish(z, None if self._of.bias is None else self._of.bias[block])
+        """Final logits of a block, in the dtype of the statistics; the products themselves where nothing follows."""
+        z = self.raw[:, block].to(self.of.statistics)
+        return self._finish(z, None if self.of.bias is None else self.of.bias[self.words][block])
 
     def logits_at(self, row: Tensor, word: Tensor) -> Float[Tensor, "*asked"]:
-        """Final logits of single entries."""
-        z = self.raw[row, word].to(self._of.statistics)
-        return self._finish(z, None if self._of.bias is None else self._of.bias[word])
+        """Final logits of single entries; words are those of the vocabulary."""
+        z = self.raw[row, word - self.words.start].to(self.of.statistics)
+        return self._finish(z, None if self.of.bias is None else self.of.bias[word])
 
     def _finish(self, z: Tensor, bias: Tensor | None) -> Tensor:
         if bias is not None:
             z = z + bias
-        if self._of.scale != 1.0:
-            z = z * self._of.scale
-        return z if self._of.softcap is None else torch.tanh(z / self._of.softcap) * self._of.softcap
-
-    def chain(self, gradient: Tensor, z: Tensor) -> Tensor:
-        """The gradient by the final logits z made one by the product: the chain of scale and soft-cap."""
-        if self._of.softcap is not None:
-            gradient = gradient * (1.0 - (z / self._of.softcap).square())
-        return gradient if self._of.scale == 1.0 else gradient * self._of.scale
-
-    def log_probs_at(self, norm: Normalized, row: Tensor, word: Tensor) -> Float[Tensor, "*asked"]:
-        """Log-probabilities of single entries."""
-        return (self.logits_at(row, word) - norm.peak[row]) - norm.log_sum[row]
+        if self.of.scale != 1.0:
+            z = z * self.of.scale
+        return z if self.of.softcap is None else torch.tanh(z / self.of.softcap) * self.of.softcap
 
 
-def normalize(tile: Tile, *, entropy: bool) -> Normalized:
-    """One walk over the vocabulary: maximum, log-sum, mean and, where asked, sum_v p_v log p_v."""
-    rows = tile.raw.shape[0]
-    like = tile.logits(slice(0, 0)).new_zeros(rows)
-    # The lowest number, not -inf: a block of words that are all ruled out must not give nan.
-    peak = torch.full_like(like, torch.finfo(like.dtype).min)
-    total, sums, weighted, words = torch.zeros_like(like), torch.zeros_like(like), torch.zeros_like(like), 0
-    for block in tile.blocks():
-        z = tile.logits(block)
-        words += z.shape[1]
-        higher = torch.maximum(peak, z.amax(1))
-        centred = z - higher[:, None]
-        shift = peak - higher
-        shrink = shift.exp()
-        sums = sums + z.sum(1)
-        if entropy:
-            e = centred.exp()
-            # At p = 0 the logit may be -inf; 0 log 0 is 0.
-            fresh = torch.where(e > 0, e * centred, 0.0).sum(1)
-            weighted = shrink * weighted + torch.where(total > 0, shrink * total * shift, 0.0) + fresh
-            total = shrink * total + e.sum(1)
-        else:
-            total = shrink * total + centred.exp_().sum(1)
-        peak = higher
-    log_sum = total.log()
-    return Normalized(
-        peak=peak,
-        log_sum=log_sum,
-        mean_log_prob=(sums / max(words, 1) - peak) - log_sum,
-        expected_log_prob=weighted / total - log_sum if entropy else None,
-    )
+def even_slices(start: int, end: int, most: int) -> Iterator[slice]:
+    """Slices of nearly equal length, none longer than `most`.
 
-
-def write_probabilities(tile: Tile, norm: Normalized) -> Float[Tensor, "rows vocab"]:
-    """Replace the logits by p, in the dtype of the products."""
-    inverse = torch.exp(-norm.log_sum)[:, None]
-    for block in tile.blocks():
-        tile.raw[:, block] = (tile.logits(block) - norm.peak[:, None]).exp_().mul_(inverse)
-    return tile.raw
-
-
-def write_gradient(tile: Tile, norm: Normalized, slopes: RowSlopes, asked: Asked) -> Float[Tensor, "rows vocab"]:
-    """Replace the logits by the gradient of the total by the products.
-
-    dz_v = p_v (share + entropy (log p_v - sum p log p) + (q_v - sum p q)) + mean / V, and at asked entries slope
-    more; those are computed by themselves, so that 1 - p survives at confident labels and nothing is rounded before
-    it is added.
+    >>> [(s.start, s.stop) for s in even_slices(0, 10, 4)]
+    [(0, 4), (4, 8), (8, 10)]
     """
-    inner = None if slopes.cloud is None else _expected_cloud(tile, norm, slopes.cloud)
-    at = _gradient_at(tile, norm, slopes, asked=asked, inner=inner)
-    scaled = (slopes.share * torch.exp(-norm.log_sum))[:, None]
-    for block in tile.blocks():
-        z = tile.logits(block)
-        if slopes.entropy is None and slopes.cloud is None:
-            gradient = (z - norm.peak[:, None]).exp_().mul_(scaled)
-        else:
-            log_p = (z - norm.peak[:, None]) - norm.log_sum[:, None]
-            cloud = None if slopes.cloud is None else slopes.cloud[:, block]
-            gradient = _spread(log_p, norm, slopes, cloud=cloud, inner=inner)
-        if slopes.mean is not None:
-            gradient = gradient + slopes.mean[:, None] / tile.raw.shape[1]
-        tile.raw[:, block] = tile.chain(gradient, z)
-    tile.raw[asked.row, asked.word] = at.to(tile.raw.dtype)
-    return tile.raw
+    if end <= start:
+        return
+    pieces = -(-(end - start) // most)
+    step = -(-(end - start) // pieces)
+    for low in range(start, end, step):
+        yield slice(low, min(low + step, end))
 
 
-def _spread(
-    log_p: Tensor, norm: Normalized, slopes: RowSlopes, *, cloud: Tensor | None, inner: Tensor | None
-) -> Tensor:
-    """The block of p (share + entropy (log p - sum p log p) + (q - sum p q)), (rows, block)."""
-    factor = slopes.share[:, None]
-    p = log_p.exp()
-    if slopes.entropy is not None and norm.expected_log_prob is not None:
-        above = torch.where(p > 0, log_p - norm.expected_log_prob[:, None], 0.0)
-        factor = factor + slopes.entropy[:, None] * above
-    if cloud is not None and inner is not None:
-        factor = factor + (cloud.to(p.dtype) - inner[:, None])
-    return p * factor
+def free_bytes(device: torch.device) -> int:
+    """Memory that can still be had on a device, as it says itself."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):  # not told on this system
+        return 2**33
 
 
-def _expected_cloud(tile: Tile, norm: Normalized, cloud: Tensor) -> Tensor:
-    """sum_v p_v q_v from the very q that is used: a confident position's gradient is a difference of the two."""
-    inner = torch.zeros_like(norm.peak)
-    for block in tile.blocks():
-        p = ((tile.logits(block) - norm.peak[:, None]) - norm.log_sum[:, None]).exp_()
-        inner = inner + (p * cloud[:, block]).sum(1)
-    return inner
-
-
-def _gradient_at(tile: Tile, norm: Normalized, slopes: RowSlopes, *, asked: Asked, inner: Tensor | None) -> Tensor:
-    """The gradient by the products at the asked entries."""
-    row, word = asked.row, asked.word
-    z = tile.logits_at(row, word)
-    log_p = (z - norm.peak[row]) - norm.log_sum[row]
-    p = log_p.exp()
-    # slope (1 - p) + p (share + slope): share holds -slope, so the large parts cancel before they meet p.
-    gradient = asked.slope * -torch.expm1(log_p) + p * (slopes.share[row] + asked.slope)
-    if slopes.entropy is not None and norm.expected_log_prob is not None:
-        above = torch.where(p > 0, log_p - norm.expected_log_prob[row], 0.0)
-        gradient = gradient + slopes.entropy[row] * p * above
-    if slopes.cloud is not None and inner is not None:
-        gradient = gradient + p * (slopes.cloud[row, word].to(p.dtype) - inner[row])
-    if slopes.mean is not None:
-        gradient = gradient + slopes.mean[row] / tile.raw.shape[1]
-    return tile.chain(gradient, z)
-
-
-def merge_asked(rows: list[Tensor], words: list[Tensor], slopes: list[Tensor], *, vocab: int) -> Asked:
-    """Add up the slopes that several statistics have at the same entry."""
-    keys, place = torch.unique(torch.cat(rows) * vocab + torch.cat(words), return_inverse=True)
-    flat = torch.cat(slopes)
-    return Asked(keys // vocab, keys % vocab, flat.new_zeros(keys.numel()).index_add(0, place, flat))
-
-
-def likeliest(tile: Tile, k: int) -> Int[Tensor, "rows k"]:
-    """The k likeliest words of each row, or all where the vocabulary is smaller."""
-    best: Tensor | None = None
-    words: Tensor | None = None
+def likeliest(tile: Tile, k: int) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"]]:
+    """The k highest final logits of each row, falling, and their words; all where the tile has fewer."""
+    found = None
     for block in tile.blocks():
         z = tile.logits(block)
         top, place = z.topk(min(k, z.shape[1]), dim=1)
-        place = place + block.start
-        if best is not None and words is not None:
-            top, place = torch.cat([best, top], 1), torch.cat([words, place], 1)
-            top, keep = top.topk(min(k, top.shape[1]), dim=1)
-            place = place.gather(1, keep)
-        best, words = top, place
-    assert words is not None
-    return words
+        found = highest(found, (top, place + (block.start + tile.words.start)), k)
+    assert found is not None
+    return found
+
+
+def highest(
+    one: tuple[Tensor, Tensor] | None, other: tuple[Tensor, Tensor], k: int
+) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"]]:
+    """The k highest of two lists of logits with their words."""
+    if one is None:
+        return other
+    top, words = torch.cat([one[0], other[0]], 1), torch.cat([one[1], other[1]], 1)
+    top, keep = top.topk(min(k, top.shape[1]), dim=1)
+    return top, words.gather(1, keep)

@@ -1,0 +1,66 @@
+"""Gradients of the total by the hidden states and the head, as the passes of the engine add to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lossmith.losses.shapes import Float, Int
+
+# Words of a block where a product of tiles is added in another dtype, and rows whose entries are gathered at once.
+BLOCK_WORDS = 4096
+BLOCK_ROWS = 256
+
+
+@dataclass
+class Gradients:
+    """Gradients of the total by the hidden rows and the head, at least in fp32; None where they are not wanted."""
+
+    hidden: Tensor | None = None
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is differentiated at all."""
+        return self.hidden is not None or self.of_head
+
+    @property
+    def of_head(self) -> bool:
+        """Whether the head is trained."""
+        return self.weight is not None or self.bias is not None
+
+    def add_tile(self, slope: Float[Tensor, "rows vocab"], *, at: slice, hidden: Tensor, weight: Tensor) -> None:
+        """Add what a tile's gradient by the products gives; its rows of the hidden gradient are overwritten."""
+        if self.hidden is not None and self.hidden.dtype == slope.dtype:
+            torch.mm(slope, weight, out=self.hidden[at])
+        elif self.hidden is not None:
+            self.hidden[at] = slope @ weight
+        if self.weight is not None and self.weight.dtype == slope.dtype:
+            self.weight.addmm_(slope.t(), hidden[at])
+        elif self.weight is not None:
+            # Adding tiles in 16 bits would lose what one dense product keeps.
+            for start in range(0, self.weight.shape[0], BLOCK_WORDS):
+                words = slice(start, start + BLOCK_WORDS)
+                self.weight[words] += slope[:, words].t() @ hidden[at]
+        if self.bias is not None:
+            self.bias += slope.sum(0, dtype=self.bias.dtype)
+
+
+def add_words(
+    total: Float[Tensor, "rows width"],
+    row: Int[Tensor, " entries"],
+    word: Int[Tensor, " entries"],
+    slope: Float[Tensor, " entries"],
+    weight: Tensor,
+) -> None:
+    """Add slope times the head's row of a word to the rows of a gradient, entry by entry."""
+    for start in range(0, total.shape[0], BLOCK_ROWS):
+        rows = total[start : start + BLOCK_ROWS]
+        own = ((row >= start) & (row < start + rows.shape[0])).nonzero()[:, 0]
+        # One product with the distinct words: gathering a row of the head for every entry would be many times larger.
+        words, column = torch.unique(word[own], return_inverse=True)
+        slopes = total.new_zeros(rows.shape[0], words.numel()).index_put((row[own] - start, column), slope[own], True)
+        rows.addmm_(slopes, weight[words].to(total.dtype))
