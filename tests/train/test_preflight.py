@@ -108,6 +108,25 @@ def test_warm_up_longer_than_training_is_refused(build: Callable[..., Built], wa
     assert told in str(caught.value.got)
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("model.num_attention_heads=3", "heads do not share the width"),
+        ("model.hidden_size=7", "heads do not share the width"),
+        ("model.vocab_size=200", "too small for a byte-level tokenizer"),
+        ("model.base=scratch-tinny", "scratch-tiny"),
+    ],
+)
+def test_sizes_of_a_scratch_base_are_judged_before_data_are_prepared(
+    given: str, told: str, overrides: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("LOSSMITH_CACHE", str(cache))
+    with pytest.raises(InputError, match=told):
+        lossmith.train("causal", [*overrides("sizes", **PLAIN), given], quiet=True)
+    assert not cache.exists(), "nothing was prepared for a model that cannot be"
+
+
 @pytest.mark.parametrize("max_steps", [0, -2])
 def test_a_number_of_steps_that_is_none_is_refused(max_steps: int):
     with pytest.raises((ConfigError, ValueError), match="max_steps"):

@@ -10,6 +10,7 @@ import torch
 
 from lossmith.config.model import ModelConfig
 from lossmith.errors import ConfigError, unknown_name
+from lossmith.models.tokenizer import special_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -72,6 +73,14 @@ def size_of(config: ModelConfig) -> Size:
         num_hidden_layers=config.num_hidden_layers or named.num_hidden_layers,
         num_attention_heads=heads,
     )
+
+
+def check_scratch(config: ModelConfig, *, chat_template: str | None) -> None:
+    """Judge the sizes of a scratch base before anything is prepared for it.
+
+    Raises InputError or ConfigError as building it, or training its tokenizer, would.
+    """
+    special_tokens(chat_template, vocab_size=size_of(config).vocab_size)
 
 
 def build_scratch(config: ModelConfig, tokenizer: PreTrainedTokenizerBase, *, seed: int) -> PreTrainedModel:

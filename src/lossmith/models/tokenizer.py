@@ -16,6 +16,22 @@ _SPECIAL = re.compile(r"<\|[A-Za-z_]+\|>")
 _BYTES = 256
 
 
+def special_tokens(chat_template: str | None, *, vocab_size: int) -> list[str]:
+    """The tokens that stand beside the bytes: pad, end and start of turn, and what else the chat template writes.
+
+    Raises ConfigError where `vocab_size` has no room for them.
+    """
+    found = [token for token in _SPECIAL.findall(chat_template or "") if token not in (PAD, END, START)]
+    special = [PAD, END, START, *dict.fromkeys(found)]
+    if vocab_size < _BYTES + len(special):
+        raise ConfigError(
+            "the vocabulary of a scratch base is too small for a byte-level tokenizer",
+            got=f"model.vocab_size={vocab_size}",
+            expected=f"at least {_BYTES + len(special)}: {_BYTES} bytes and {len(special)} special tokens",
+        )
+    return special
+
+
 def train_tokenizer(texts: Iterable[str], *, vocab_size: int, chat_template: str | None) -> PreTrainedTokenizerFast:
     """A tokenizer of at most `vocab_size` tokens: 256 bytes, special tokens, and merges learned from `texts`.
 
@@ -30,14 +46,7 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int, chat_template: str
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    found = [token for token in _SPECIAL.findall(chat_template or "") if token not in (PAD, END, START)]
-    special = [PAD, END, START, *dict.fromkeys(found)]
-    if vocab_size < _BYTES + len(special):
-        raise ConfigError(
-            "the vocabulary of a scratch base is too small for a byte-level tokenizer",
-            got=f"model.vocab_size={vocab_size}",
-            expected=f"at least {_BYTES + len(special)}: {_BYTES} bytes and {len(special)} special tokens",
-        )
+    special = special_tokens(chat_template, vocab_size=vocab_size)
     seen = 0
 
     def counted() -> Iterable[str]:

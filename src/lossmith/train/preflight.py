@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from lossmith.config.objective import written_terms
 from lossmith.config.schema import Config
 from lossmith.config.train import TrainConfig
+from lossmith.data.chat_template import CHAT_TEMPLATE
 from lossmith.data.normalize import steps_of
 from lossmith.errors import ConfigError, DataError, nearest
 from lossmith.evaluate.run import check_asked
 from lossmith.generate.settings import check_settings
+from lossmith.models.scratch import check_scratch
 from lossmith.names import load_attribute
 from lossmith.tasks.rows import Rows, positions_of_task
 from lossmith.train.arguments import check_names as check_train_names
@@ -46,13 +48,16 @@ class Plan:
 
 
 def check_names(config: Config) -> None:
-    """Judge every name that a later stage will look up: a misspelt gate is told before training, not after it.
+    """Judge every name that a later stage will look up, and the sizes of a model that it will build: a misspelt gate
+    is told before training, not after it.
 
     Raises ConfigError or InputError with the nearest name.
     """
     check_asked(config.evaluate)
     check_settings(config.generate.settings())
     steps_of(config.data.normalize)
+    if config.model.is_scratch:
+        check_scratch(config.model, chat_template=CHAT_TEMPLATE)
     for term in written_terms(config.objective):
         if term.is_own:
             load_attribute(term.loss, what="loss")
