@@ -73,7 +73,7 @@ def test_no_evaluation_and_no_training_step_holds_tokens_times_vocabulary(
     build: Callable[..., Built], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(tiles, "TILE_ROWS", 16)
-    monkeypatch.setattr(tiles, "BLOCK_NUMBERS", {"cpu": 1024})
+    monkeypatch.setattr(tiles, "SWEEP_BYTES", {"cpu": 2**16})
     rows = [row(n, prompt=2, answer=38, items=4) for n in range(16)]
     terms = "objective={cross_entropy: 0.5, generalized_dice: 0.2, sinkhorn: {weight: 0.3, span: items}}"
     given = PLAIN | {"per_device_eval_batch_size": 16, "per_device_train_batch_size": 16}

@@ -79,6 +79,16 @@ def test_a_training_takes_the_planned_steps(
     assert plan["records"] == 20
 
 
+@pytest.mark.parametrize(
+    ("steps", "terms", "every"),
+    [(3, 2, 1), (30, 2, 3), (60, 4, 6), (200, 4, 20), (600, 2, 12), (600, 5, 25), (5000, 2, 100), (100_000, 5, 2000)],
+)
+def test_shares_are_measured_ten_to_fifty_times_and_rarely_enough_to_cost_little(steps: int, terms: int, every: int):
+    plan = plan_steps(TrainConfig(max_steps=steps), records=8, processes=1, terms=terms)
+    assert plan.share_steps == every
+    assert plan_steps(TrainConfig(max_steps=steps, share_steps=7), records=8, processes=1).share_steps == 7
+
+
 def test_two_processes_share_the_batches():
     plan = plan_steps(TrainConfig(per_device_train_batch_size=4, num_train_epochs=1), records=33, processes=2)
     assert plan.total_steps == 5

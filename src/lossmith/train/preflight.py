@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from lossmith.losses import Term
 
 FEW_STEPS = 30
-SHARE_MEASUREMENTS = 50
+MOST_SHARES, FEWEST_SHARES = 50, 10
+SHARE_STEPS_A_TERM = 5
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ def _check_trackers(names: Sequence[str]) -> None:
         )
 
 
-def plan_steps(train: TrainConfig, *, records: int, processes: int) -> Plan:
-    """Count the steps as the Trainer will.
+def plan_steps(train: TrainConfig, *, records: int, processes: int, terms: int = 1) -> Plan:
+    """Count the steps as the Trainer will, and choose those at which the shares of so many terms are measured.
 
     Raises ConfigError where no step would be taken, or warm-up would outlast training.
     """
@@ -93,7 +94,9 @@ def plan_steps(train: TrainConfig, *, records: int, processes: int) -> Plan:
             expected="fewer warm-up steps than training has",
             fix="lower train.warmup_steps (below 1 it is a share), or train longer",
         )
-    share_steps = train.share_steps or max(1, total // SHARE_MEASUREMENTS)
+    # A measurement costs about a tenth of a step for each term: a short training is left with ten of them, no more.
+    rarely = min(SHARE_STEPS_A_TERM * terms, total // FEWEST_SHARES)
+    share_steps = train.share_steps or max(1, rarely, total // MOST_SHARES)
     return Plan(records, per_epoch, total, warmup, share_steps)
 
 

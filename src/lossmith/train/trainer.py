@@ -25,6 +25,7 @@ from lossmith.tasks.rows import Rows
 from lossmith.train.checkpoints import STAGING, TALLY, complete_checkpoints, publish, rotate
 from lossmith.train.counting import CountingCollator
 from lossmith.train.progress import LiveProgress
+from lossmith.train.shares import few_examples
 from lossmith.train.stopping import EarlyStopping
 from lossmith.train.tally import Tally, reduce_over_processes
 
@@ -130,6 +131,7 @@ class ObjectiveTrainer(Trainer):
 
     def _record_shares(self, parts: Parts) -> None:
         self._measure_shares = False
+        parts = few_examples(parts, self.work.objective)
         positional, named = parts.arguments()
         shares = self.work.objective.shares(positional[0].detach(), *positional[1:], **named, counts=self._window)
         warm = self.state.global_step >= self.args.get_warmup_steps(self.state.max_steps)
