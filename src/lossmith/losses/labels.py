@@ -72,18 +72,11 @@ def one_for_each(
 ) -> Float[Tensor, " classes"]:
     """A weight for each column of the logits, from one number for all or a list.
 
-    Raises InputError for a list of another length, and for a rule that was not counted on the training split yet.
+    Raises InputError for a list of another length.
 
     >>> one_for_each([0.5, 2], torch.zeros(1, 2), parameter="class_weight")
     tensor([0.5000, 2.0000])
     """
-    if isinstance(given, str):
-        raise InputError(
-            f"{parameter}: {given} was not counted on the training split yet",
-            got=given,
-            expected="numbers",
-            fix="objective, facts = objective.weighted_by(LabelCounts(names, positives, examples))",
-        )
     weights = logits.new_tensor(given)
     if weights.ndim == 0:
         return weights.expand(logits.shape[1])

@@ -14,6 +14,7 @@ from lossmith.losses.reduce import Value, coefficients, denominators
 from lossmith.losses.shapes import Bool, Float
 from lossmith.losses.statistics import Statistics
 from lossmith.losses.terms import Term
+from lossmith.losses.weighting import require_numbers
 
 # What a model gives; the truth beside it is known before any forward pass.
 MADE_BY_THE_MODEL = ("logits", "queries", "predictions")
@@ -168,6 +169,7 @@ def _count(term: Term, read: Outputs) -> float:
             expected="objective(hidden, head, labels)",
             fix="objective.split() gives an objective for tokens and one for outputs; their values can be added",
         )
+    require_numbers(term.name, term.params)
     if not read.examples:
         return 0.0
     counted = getattr(term.function, "count", None)

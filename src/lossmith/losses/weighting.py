@@ -80,11 +80,25 @@ def weights_from_counts(parameter: str, rule: str, counts: LabelCounts) -> tuple
 def count_weights(params: Mapping[str, Any], counts: LabelCounts) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The parameters of a term with every rule among them turned into numbers, and what the manifest keeps of each."""
     counted, facts = dict(params), []
-    for parameter, rule in params.items():
-        if parameter in RULES and isinstance(rule, str):
-            counted[parameter], found = weights_from_counts(parameter, rule, counts)
-            facts.append(found)
+    for parameter, rule in _rules(params).items():
+        counted[parameter], found = weights_from_counts(parameter, rule, counts)
+        facts.append(found)
     return counted, facts
+
+
+def require_numbers(term: str, params: Mapping[str, Any]) -> None:
+    """Raise InputError where a weight of a term is still a rule."""
+    for parameter, rule in _rules(params).items():
+        raise InputError(
+            f"{parameter}: {rule} of the term '{term}' was not counted on the training split",
+            got=rule,
+            expected="numbers",
+            fix="objective, facts = objective.weighted_by(LabelCounts(names, positives, examples))",
+        )
+
+
+def _rules(params: Mapping[str, Any]) -> dict[str, str]:
+    return {name: held for name, held in params.items() if isinstance(held, str) and held in RULES.get(name, ())}
 
 
 def _require_both_kinds(parameter: str, rule: str, counts: LabelCounts) -> None:
