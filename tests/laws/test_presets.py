@@ -10,7 +10,7 @@ from lossmith.config.compose import compose, group_names, preset_names, preset_t
 from lossmith.config.load import load_config, missing_keys, require_complete
 from lossmith.data.template import Template
 from lossmith.errors import ConfigError
-from lossmith.models.adapters import TARGETS
+from lossmith.models.families import FAMILIES
 from lossmith.names import METRICS
 
 PRESETS = preset_names()
@@ -92,7 +92,7 @@ def test_every_preset_takes_every_model(preset: str, model: str):
         assert config.train.learning_rate >= 1e-3
     else:
         assert config.model.resolved_adapter == "lora"
-        assert tuple(config.model.lora_target_modules or ()) in set(TARGETS.values())
+        assert tuple(config.model.lora_target_modules or ()) in {row.targets for row in FAMILIES.values()}
 
 
 @each_recipe

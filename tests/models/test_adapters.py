@@ -7,10 +7,12 @@ import torch
 
 from lossmith.config.model import ModelConfig
 from lossmith.errors import ConfigError
-from lossmith.models.adapters import TARGETS, add_lora, count_parameters, linear_names, resolve_targets
-from lossmith.models.hidden import input_embedding, verify_head
+from lossmith.models.adapters import add_lora, count_parameters, linear_names, resolve_targets
+from lossmith.models.families import FAMILIES
+from lossmith.models.head_check import verify_head
+from lossmith.models.heads import input_embedding
 
-from .families import FAMILIES, build
+from .families import SHAPE, WORDS, build
 
 
 def lora_names(model) -> set[str]:
@@ -18,22 +20,22 @@ def lora_names(model) -> set[str]:
     return {name.split(".lora_A")[0].rpartition(".")[2] for name in found}
 
 
-@pytest.mark.parametrize("family", [family for family in FAMILIES if family in TARGETS])
-def test_every_familys_targets_are_there(family):
-    adapted = add_lora(build(family, tied=True), ModelConfig(base="x", lora_r=4))
-    assert lora_names(adapted.model) == set(TARGETS[family])
-    layers = sum("lora_A" in name for name, _ in adapted.model.named_parameters())
-    assert layers >= 2 * len(TARGETS[family])
-
-
-def test_qwen_takes_attention_and_llama_all_projections():
-    assert TARGETS["qwen3"] == ("q_proj", "k_proj", "v_proj", "o_proj")
-    assert set(TARGETS["llama"]) == set(linear_names(build("llama", tied=True)))
+def test_attention_alone_or_all_projections_by_family():
+    attention = ("q_proj", "k_proj", "v_proj", "o_proj")
+    for family in ("qwen2", "qwen3", "mistral", "smollm3", "gemma", "gemma2", "gemma3", "gemma3_text"):
+        assert FAMILIES[family].targets == attention
+    for family in ("llama", "stablelm"):
+        assert set(FAMILIES[family].targets) == set(linear_names(build(family, tied=True)))
+    assert set(FAMILIES["falcon"].targets) == set(linear_names(build("falcon", tied=True)))
+    assert FAMILIES["t5"].targets == ("q", "k", "v", "o")
 
 
 def test_an_unknown_family_lists_its_layers():
-    with pytest.raises(ConfigError, match="fc1, fc2, k_proj") as caught:
-        resolve_targets(build("nanochat", tied=True), None)
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    arcee = AutoModelForCausalLM.from_config(AutoConfig.for_model("arcee", **WORDS, **SHAPE))
+    with pytest.raises(ConfigError, match="down_proj, k_proj") as caught:
+        resolve_targets(arcee, None)
     assert "all-linear" in str(caught.value)
 
 
@@ -65,9 +67,9 @@ def test_a_misspelt_target_is_an_error_with_the_nearest(wanted, said):
         resolve_targets(build("llama", tied=False), wanted)
 
 
-def test_the_tied_head_cannot_be_a_target():
-    with pytest.raises(ConfigError, match="tied to the input embedding"):
-        resolve_targets(build("llama", tied=True), ["q_proj", "lm_head"])
+def test_names_that_cannot_train_whole():
+    with pytest.raises(ConfigError, match="'shared' is held by several modules"):
+        add_lora(build("t5", tied=True), ModelConfig(base="x", lora_modules_to_save=["shared"]))
     with pytest.raises(ConfigError, match="did you mean 'lm_head'"):
         add_lora(build("llama", tied=True), ModelConfig(base="x", lora_modules_to_save=["lmhead"]))
 
@@ -95,7 +97,7 @@ def test_dropout_leaves_lora_on_the_head_and_says_so(capsys):
     adapted = add_lora(build("llama", tied=False), config)
     assert "without dropout" in adapted.notes[0]
     ids = torch.arange(3, 17).reshape(2, 7)
-    verify_head(adapted.model.train(), {"input_ids": ids})
+    assert verify_head(adapted.model.train(), {"input_ids": ids}).dense is None
     q_proj = adapted.model.get_base_model().model.layers[0].self_attn.q_proj
     assert q_proj.lora_dropout["default"].p == 0.5
 
@@ -113,32 +115,7 @@ def test_whole_copies_of_tied_embeddings_stay_tied(named):
 
 
 def test_towers_for_pictures_get_no_adapter():
-    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
-
-    config = Gemma3Config(
-        text_config={
-            "vocab_size": 97,
-            "hidden_size": 32,
-            "intermediate_size": 48,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "head_dim": 8,
-        },
-        vision_config={
-            "hidden_size": 16,
-            "intermediate_size": 16,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "image_size": 28,
-            "patch_size": 14,
-        },
-        mm_tokens_per_image=4,
-    )
-    model = Gemma3ForConditionalGeneration(config)
-    adapted = add_lora(model, ModelConfig(base="x")).model
+    adapted = add_lora(build("gemma3", tied=True), ModelConfig(base="x")).model
     names = [name for name, _ in adapted.named_parameters() if "lora_" in name]
     assert names
     assert not [name for name in names if "vision" in name]
-    ids = torch.arange(3, 13).reshape(2, 5)
-    verify_head(adapted, {"input_ids": ids, "attention_mask": torch.ones_like(ids)})

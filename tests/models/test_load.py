@@ -100,7 +100,7 @@ def test_new_rows_start_as_the_mean_of_their_pieces(bases, base, tokenizer):
 def test_with_lora_only_the_new_rows_of_the_embeddings_train(bases, base):
     loaded, tokenizer = load(bases[base], add_tokens=NEW)
     ids = torch.tensor([tokenizer("Whisk <ing>3 eggs</ing> zest")["input_ids"]])
-    from lossmith.models.hidden import head_of, input_embedding
+    from lossmith.models.heads import head_of, input_embedding
 
     before = input_embedding(loaded.model).clone(), head_of(loaded.model).weight.detach().clone()
     optimizer = torch.optim.AdamW([p for p in loaded.model.parameters() if p.requires_grad], lr=0.1)
@@ -303,14 +303,15 @@ def test_4_bit_without_bitsandbytes_names_the_extra(bases, monkeypatch):
 
 def test_4_bit_trains_an_adapter_and_its_head_is_checked(tmp_path, tokenizer):
     pytest.importorskip("bitsandbytes")
-    from lossmith.models.hidden import verify_head
+    from lossmith.models.head_check import verify_head
 
     base = tmp_path / "wide"  # blocks of 64 weights share a scale
     tiny_qwen3(tokenizer, tied=False, width=128).save_pretrained(base)
     tokenizer.save_pretrained(base)
     loaded, tokenizer = load(base, load_in_4bit=True, bnb_4bit_compute_dtype="float32")
     ids = torch.tensor([tokenizer("Whisk 3 eggs")["input_ids"]])
-    assert verify_head(loaded.model, {"input_ids": ids}) < 1e-4
+    found = verify_head(loaded.model, {"input_ids": ids})
+    assert (found.dense, found.difference < 1e-4) == (None, True)
     loaded.model(input_ids=ids, labels=ids).loss.backward()
     assert all(p.grad is not None for p in loaded.model.parameters() if p.requires_grad)
     plain, _ = load(base)

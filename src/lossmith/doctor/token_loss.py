@@ -12,6 +12,7 @@ from torch import Tensor
 from lossmith.config.schema import Config
 from lossmith.losses import Objective
 from lossmith.losses.cross_entropy import cross_entropy
+from lossmith.models.head_check import verify_head
 from lossmith.models.load import load_model, load_tokenizer
 from lossmith.models.precision import choose_precision
 from lossmith.runs import RunFolder
@@ -40,14 +41,18 @@ def losses_of(
         model_config = config.model.model_copy(update={"base": str(run.model), "add_tokens": []})
         tokenizer = load_tokenizer(model_config)
     loaded = load_model(model_config, tokenizer, precision=precision, seed=config.seed, training=False)
-    forward = CausalForward(loaded.model, real_tokens=len(tokenizer), needs_embeddings=False)
+    batch = _on(batch, precision.device)
+    check = verify_head(loaded.model, batch, autocast=precision.autocast)
+    forward = CausalForward(
+        loaded.model, real_tokens=len(tokenizer), needs_embeddings=False, dense=check.dense is not None
+    )
     with torch.no_grad(), precision.autocast():
-        parts = forward(loaded.model, _on(batch, precision.device))
+        parts = forward(loaded.model, batch)
         return position_losses(parts).tolist()
 
 
 def position_losses(parts: Parts) -> Tensor:
-    """Cross-entropy of each position, (positions,) in nats, computed by the engine's own tiles.
+    """Cross-entropy of each position, (positions,) in nats, computed as training computes it.
 
     >>> from lossmith.losses import Head
     >>> labels, examples = torch.tensor([1, 2]), torch.tensor([0, 0])
@@ -64,9 +69,7 @@ def position_losses(parts: Parts) -> Tensor:
     # An objective keeps sums alone; the separable formula itself sees every position, tile by tile in their order.
     (term,) = Objective({"cross_entropy": 1.0}).terms
     with torch.no_grad():
-        Objective.of((replace(term, function=lambda stats, **_: remembered(stats)),))(
-            parts.hidden, parts.head, parts.labels
-        )
+        parts.value(Objective.of((replace(term, function=lambda stats, **_: remembered(stats)),)))
     return torch.cat(seen) if seen else torch.zeros(0)
 
 

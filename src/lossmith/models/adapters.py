@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,47 +13,16 @@ import torch
 from torch import nn
 
 from lossmith.config.model import ModelConfig
-from lossmith.errors import ConfigError, nearest
+from lossmith.errors import ConfigError, InputError, nearest
 from lossmith.models.added_tokens import trainable_rows
+from lossmith.models.families import FAMILIES
 from lossmith.models.hidden import family_of
+from lossmith.models.source import Source
+from lossmith.models.tying import ALL_LINEAR, untie_target, whole_modules
 
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
-
-ALL_LINEAR = "all-linear"
-_ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
-_MLP = ("gate_proj", "up_proj", "down_proj")
-
-# What people of each family train: attention alone, or every projection of a layer.
-TARGETS: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(
-        (
-            *(
-                "qwen2",
-                "qwen3",
-                "qwen2_moe",
-                "qwen3_moe",
-                "mistral",
-                "mixtral",
-                "ministral",
-                "gemma",
-                "gemma2",
-                "gemma3",
-            ),
-            *("gemma3_text", "gemma3n", "gemma3n_text", "smollm3", "stablelm", "granite", "granitemoe", "cohere"),
-            *("cohere2", "olmo", "olmo2", "olmo3", "gpt_oss", "starcoder2"),
-        ),
-        _ATTENTION,
-    ),
-    "llama": (*_ATTENTION, *_MLP),
-    "phi": ("q_proj", "k_proj", "v_proj", "dense"),
-    "phi3": ("qkv_proj", "o_proj"),
-    **dict.fromkeys(("falcon", "gpt_neox", "bloom"), ("query_key_value", "dense")),
-    "gpt2": ("c_attn",),
-    "opt": ("q_proj", "k_proj", "v_proj", "out_proj"),
-    "mpt": ("Wqkv", "out_proj"),
-}
 
 # Parts of models of text and pictures that never see text; their projections bear the same names.
 _NOT_TEXT = r".*(vision_tower|vision_model|visual|image_encoder|audio_tower|multi_modal_projector).*"
@@ -74,38 +43,40 @@ def add_lora(
 ) -> Adapted:
     """Put LoRA on the configured modules, and train the rows of `token_ids` beside it.
 
-    Parameters that train are fp32 whatever the model's number format. Raises ConfigError for a target that is not
-    there, or a family without a row in `TARGETS` when none was given.
+    Parameters that train are fp32 whatever the model's number format. An output layer that is a target is untied from
+    the input embedding first. Raises ConfigError for a target that is not there, or a family without targets in
+    `FAMILIES` when none were given.
     """
     from peft import LoraConfig, TaskType, get_peft_model
 
     targets = resolve_targets(model, config.lora_target_modules)
-    whole, tied = _whole_modules(model, config.lora_modules_to_save)
+    untied = untie_target(model, targets)
+    whole = whole_modules(model, config.lora_modules_to_save)
     # An embedding that trains whole trains its new rows with it.
     rows = {
         path: ids
         for path, ids in trainable_rows(model, token_ids).items()
-        if token_ids and path.rpartition(".")[2] not in (whole or ())
+        if token_ids and path.rpartition(".")[2] not in whole.names
     }
     pictures = any(re.fullmatch(_NOT_TEXT, name) for name, _ in model.named_modules())
     # An alpha of whole numbers stays whole: that is how adapters are written and compared.
     alpha: Any = int(config.lora_alpha) if float(config.lora_alpha).is_integer() else config.lora_alpha
     settings = LoraConfig(
-        task_type=TaskType.CAUSAL_LM,
+        task_type=TaskType.SEQ_2_SEQ_LM if model.config.is_encoder_decoder else TaskType.CAUSAL_LM,
         r=config.lora_r,
         lora_alpha=alpha,
         lora_dropout=config.lora_dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
         exclude_modules=_NOT_TEXT if pictures else None,
-        modules_to_save=whole,
+        modules_to_save=list(whole.names) or None,
         trainable_token_indices=rows or None,
         fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in model.modules()),
         revision=config.revision,
-        ensure_weight_tying=tied,
+        ensure_weight_tying=whole.tied,
     )
     with quiet_peft():
         adapted = get_peft_model(model, settings)
-    notes = [_without_dropout_on_head(adapted), *_counted(adapted, targets)]
+    notes = [untied, whole.note, without_dropout_on_head(adapted), *_counted(adapted, targets)]
     train_in_fp32(adapted)
     warning = (
         "LoRA on a scratch base trains small corrections to random weights: model.adapter=none trains the model itself"
@@ -113,12 +84,59 @@ def add_lora(
     return Adapted(adapted, targets, tuple(note for note in notes if note), (warning,) if scratch else ())
 
 
+def load_adapter(
+    model: PreTrainedModel, source: Source, config: ModelConfig, *, training: bool
+) -> tuple[Any, list[str]]:
+    """The base with the adapter of `source` on it, and the sentences that tell it.
+
+    To train, the adapter goes on as it was made, or, with adapter=none, is merged. Raises InputError for an adapter
+    that does not fit, ConfigError for tokens that cannot be added.
+    """
+    from peft import PeftConfig, PeftModel
+
+    assert source.adapter is not None
+    going_on = training and config.resolved_adapter == "lora"
+    try:
+        settings = PeftConfig.from_pretrained(source.adapter, revision=source.adapter_revision)
+        untied = untie_target(model, getattr(settings, "target_modules", None) or ())
+        with quiet_peft():
+            adapted: Any = PeftModel.from_pretrained(
+                model, source.adapter, revision=source.adapter_revision, is_trainable=going_on
+            )
+    except (RuntimeError, ValueError, OSError) as error:
+        raise InputError(
+            f"the adapter {source.adapter} does not fit its base {source.base}: {str(error).splitlines()[0]}",
+            got=source.adapter,
+            expected="an adapter of this base, with its tokenizer beside it where tokens were added",
+        ) from error
+    if not training:
+        return adapted, [f"{source.base} with the adapter {source.adapter}"]
+    if config.add_tokens:
+        raise ConfigError(
+            "tokens cannot be added while an existing adapter is trained on",
+            got=f"model.base={source.adapter} with model.add_tokens",
+            expected="a base without adapter",
+            fix="merge the adapter first, then train on the merged model",
+        )
+    if not going_on:
+        return adapted.merge_and_unload(), [
+            f"the adapter {source.adapter} was merged into {source.base}; all weights train"
+        ]
+    own = adapted.peft_config["default"]
+    told = f"training goes on with the adapter {source.adapter} as it was made (r {getattr(own, 'r', '?')}); "
+    notes = [told + "lora_* keys of the configuration do not change it", untied, without_dropout_on_head(adapted)]
+    return adapted, [note for note in notes if note]
+
+
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Silence what peft says and no user can act on: a property by its old name; tied weights, which are tied here."""
+    """Silence what peft says and no user can act on: a property by its old name, tied weights, which are tied here, and
+    layers that hold their matrix the other way round, which it turns itself.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
         warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`", category=UserWarning)
+        warnings.filterwarnings("ignore", message="fan_in_fan_out is set to", category=UserWarning)
         yield
 
 
@@ -132,14 +150,14 @@ def resolve_targets(model: PreTrainedModel, wanted: str | Sequence[str] | None) 
     linear = linear_names(model)
     if wanted is None:
         family = family_of(model)
-        if family not in TARGETS:
+        if family not in FAMILIES or not FAMILIES[family].targets:
             raise ConfigError(
                 f"which modules LoRA goes on is not known for the family '{family}'",
                 got=family,
                 expected=f"model.lora_target_modules: names among {', '.join(linear)}",
                 fix="model.lora_target_modules=all-linear takes them all",
             )
-        wanted = TARGETS[family]
+        wanted = FAMILIES[family].targets
     names = [wanted] if isinstance(wanted, str) else list(wanted)
     if isinstance(wanted, str) and wanted not in linear and _matches(model, wanted):
         return wanted
@@ -202,13 +220,6 @@ def _matches(model: nn.Module, pattern: str) -> bool:
 
 def _check_target(model: PreTrainedModel, name: str, linear: Sequence[str]) -> None:
     found = [m for path, m in model.named_modules() if path == name or path.endswith("." + name)]
-    if any(module is model.get_output_embeddings() for module in found) and _is_tied(model):
-        raise ConfigError(
-            f"'{name}' is tied to the input embedding in this {family_of(model)} model, so LoRA cannot go on it alone",
-            got=f"model.lora_target_modules with {name}",
-            expected=", ".join(linear),
-            fix=f"leave {name} out, or train it whole with model.lora_modules_to_save=[{name}]",
-        )
     if any(_is_linear(module) or isinstance(module, nn.Embedding) for module in found):
         return
     near = nearest(name, linear)
@@ -221,38 +232,7 @@ def _check_target(model: PreTrainedModel, name: str, linear: Sequence[str]) -> N
     )
 
 
-def _whole_modules(model: PreTrainedModel, names: Sequence[str]) -> tuple[list[str] | None, bool]:
-    """Peft's `modules_to_save`, and whether copies in it must be kept tied.
-
-    Either name of a tied embedding stands for the input embedding, which is the one peft copies; without the tie two
-    copies would drift apart.
-    """
-    whole, tied = [], False
-    for name in names:
-        found = [(path, module) for path, module in model.named_modules() if path == name or path.endswith("." + name)]
-        if not found:
-            known = {path.rpartition(".")[2] for path, _ in model.named_modules() if path}
-            near = nearest(name, known)
-            raise ConfigError(
-                f"no module is named '{name}' in this {family_of(model)} model",
-                got=f"model.lora_modules_to_save with {name}",
-                expected="a module of the model, such as lm_head",
-                fix=f"did you mean '{near}'?" if near else None,
-            )
-        embeddings = (model.get_input_embeddings(), model.get_output_embeddings())
-        if _is_tied(model) and any(module in embeddings for _, module in found):
-            name = next(path for path, module in model.named_modules() if module is embeddings[0])  # noqa: PLW2901
-            name, tied = name.rpartition(".")[2], True  # noqa: PLW2901
-        whole.append(name)
-    return list(dict.fromkeys(whole)) or None, tied
-
-
-def _is_tied(model: PreTrainedModel) -> bool:
-    inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
-    return inputs is not None and outputs is not None and inputs.weight is outputs.weight
-
-
-def _without_dropout_on_head(model: PeftModel) -> str | None:
+def without_dropout_on_head(model: PeftModel) -> str | None:
     """LoRA on the output layer is kept one matrix, so that losses need no vocabulary-wide logits."""
     base: Any = model.get_base_model()
     head = base.get_output_embeddings()

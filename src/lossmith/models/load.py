@@ -13,7 +13,7 @@ import torch
 
 from lossmith.config.model import ModelConfig
 from lossmith.errors import ConfigError, InputError
-from lossmith.models.adapters import add_lora, count_parameters, quiet_peft, train_in_fp32
+from lossmith.models.adapters import add_lora, count_parameters, load_adapter, train_in_fp32
 from lossmith.models.added_tokens import AddedTokens, add_tokens, give_rows
 from lossmith.models.hidden import family_of
 from lossmith.models.precision import DTYPES, Precision
@@ -106,7 +106,7 @@ def load_model(
     if training and config.load_in_4bit:
         model = _prepared_for_4bit(model, lora)
     if source is not None and source.adapter is not None:
-        model, told = _with_adapter(model, source, config, training=training)
+        model, told = load_adapter(model, source, config, training=training)
         notes += told
     elif lora:
         adapted = add_lora(model, config, token_ids=added.ids, scratch=config.is_scratch)
@@ -292,40 +292,6 @@ def _check_rows(model: Any, tokenizer: PreTrainedTokenizerBase, added: AddedToke
         expected="a row for each token",
         fix="use the model's own tokenizer; new tokens go into model.add_tokens, which makes rows for them",
     )
-
-
-def _with_adapter(model: Any, source: Source, config: ModelConfig, *, training: bool) -> tuple[Any, list[str]]:
-    from peft import PeftModel
-
-    assert source.adapter is not None
-    going_on = training and config.resolved_adapter == "lora"
-    try:
-        with quiet_peft():
-            adapted: Any = PeftModel.from_pretrained(
-                model, source.adapter, revision=source.adapter_revision, is_trainable=going_on
-            )
-    except (RuntimeError, ValueError, OSError) as error:
-        raise InputError(
-            f"the adapter {source.adapter} does not fit its base {source.base}: {str(error).splitlines()[0]}",
-            got=source.adapter,
-            expected="an adapter of this base, with its tokenizer beside it where tokens were added",
-        ) from error
-    if not training:
-        return adapted, [f"{source.base} with the adapter {source.adapter}"]
-    if config.add_tokens:
-        raise ConfigError(
-            "tokens cannot be added while an existing adapter is trained on",
-            got=f"model.base={source.adapter} with model.add_tokens",
-            expected="a base without adapter",
-            fix="merge the adapter first, then train on the merged model",
-        )
-    if going_on:
-        own = adapted.peft_config["default"]
-        told = f"training goes on with the adapter {source.adapter} as it was made"
-        return adapted, [f"{told} (r {getattr(own, 'r', '?')}); lora_* keys of the configuration do not change it"]
-    return adapted.merge_and_unload(), [
-        f"the adapter {source.adapter} was merged into {source.base}; all weights train"
-    ]
 
 
 def _only_predict(model: Any, dtype: torch.dtype) -> None:

@@ -68,16 +68,16 @@ def _with_lora(layer: Any) -> Matrix:
         dropout = layer.lora_dropout[adapter] if adapter in layer.lora_dropout else nn.Identity()
         if layer.training and getattr(dropout, "p", 0.0) > 0:
             reason = f"the LoRA on it drops inputs at random (lora_dropout {dropout.p:g}) while training"
-        delta = layer.get_delta_weight(adapter)
+        delta = gathered(layer.get_delta_weight(adapter))
         weight = weight.to(delta.dtype) + delta
         if adapter in getattr(layer, "lora_B", {}) and layer.lora_B[adapter].bias is not None:
-            shift = layer.lora_B[adapter].bias * layer.scaling[adapter]
+            shift = gathered(layer.lora_B[adapter].bias) * layer.scaling[adapter]
             bias = shift if bias is None else bias + shift
     return Matrix(weight, bias, reason)
 
 
 def _plain(module: nn.Module) -> Matrix:
-    weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+    weight, bias = (gathered(getattr(module, name, None)) for name in ("weight", "bias"))
     if not isinstance(weight, Tensor):
         return Matrix(torch.empty(0), None, f"{type(module).__name__} holds no weight")
     if type(weight).__name__ in ("Params4bit", "Int8Params"):
@@ -85,8 +85,23 @@ def _plain(module: nn.Module) -> Matrix:
 
         quantised: Any = weight
         return Matrix(dequantize_bnb_weight(quantised, state=getattr(module, "state", None)), bias)
+    if type(weight) not in (Tensor, nn.Parameter):
+        return Matrix(weight, bias, f"{type(module).__name__} holds its weight as {type(weight).__name__}")
     if weight.ndim != 2 or not weight.is_floating_point():
         return Matrix(
             weight, bias, f"{type(module).__name__} holds a {weight.dtype} weight of {weight.ndim} dimensions"
         )
     return Matrix(weight, bias)
+
+
+def gathered(weight: Any) -> Any:
+    """A weight sharded by FSDP2 as one plain tensor on every process; anything else as it is.
+
+    Its gradient goes back to the shards as FSDP2's own do: averaged over the processes, each of which has seen other
+    examples. A collective call: every process must come here.
+    """
+    if type(weight).__name__ != "DTensor":
+        return weight
+    from torch.distributed.tensor import Partial
+
+    return weight.full_tensor(grad_placements=[Partial("avg")] * weight.device_mesh.ndim)

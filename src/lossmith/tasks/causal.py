@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from lossmith.losses import Head, task_span
-from lossmith.models.hidden import capture_hidden, embedding_scale, head_of, input_embedding
+from lossmith.models.heads import embedding_scale, head_of, input_embedding, own_logits
+from lossmith.models.hidden import Captured, capture_hidden
 from lossmith.tasks.parts import Parts
 
 
@@ -75,18 +76,15 @@ def _intervals(row: Mapping[str, Any]) -> Iterator[tuple[str, int, int, int]]:
 class CausalForward:
     """Carries batches through a decoder to the hidden states of their positions, without a vocabulary product.
 
-    `dtype` is that of the head's products: under autocast a model's last norm gives fp32 again, which its own output
-    layer would have cast.
+    `dense` is for a model whose head check says so: its logits are then made by its own layers, at the positions alone.
     """
 
-    def __init__(
-        self, model: nn.Module, *, real_tokens: int, needs_embeddings: bool, dtype: torch.dtype | None = None
-    ) -> None:
+    def __init__(self, model: nn.Module, *, real_tokens: int, needs_embeddings: bool, dense: bool = False) -> None:
         self._capture = capture_hidden(model)
         self._model = model
         self._real_tokens = real_tokens
         self._needs_embeddings = needs_embeddings
-        self._dtype = dtype
+        self._dense = dense
         self.scale: float | None = None
 
     def refresh_scale(self) -> float | None:
@@ -97,19 +95,31 @@ class CausalForward:
 
     def __call__(self, wrapped: nn.Module, batch: dict[str, Any]) -> Parts:
         """Run `wrapped` (the model as DDP or autocast wrap it) and pick the positions."""
+        inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
         with self._capture as captured:
-            wrapped(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
-        hidden: Tensor = captured.hidden[:, :-1][batch["mask"]].to(self._dtype)
-        plain = head_of(self._model)
+            wrapped(**inputs, use_cache=False)
+        hidden, head = self._read(captured, inputs, mask=batch["mask"])
         embeddings = None
         if self._needs_embeddings:
             scale = self.scale if self.scale is not None else self.refresh_scale()
             embeddings = (input_embedding(self._model), float(scale or 1.0))
         return Parts(
             hidden=hidden,
-            head=Head(plain.weight, bias=plain.bias, scale=plain.scale, softcap=plain.softcap),
+            head=head,
             labels=batch["labels"],
             spans=batch["spans"],
             examples=batch["examples"],
             embeddings=embeddings,
         )
+
+    def _read(
+        self, captured: Captured, inputs: Mapping[str, Tensor], *, mask: Tensor
+    ) -> tuple[Tensor, Head | Callable[[Tensor], Tensor]]:
+        """Hidden states of the positions, and what makes logits of them."""
+        hidden: Tensor = captured.hidden[:, :-1][mask]
+        if self._dense:
+            return hidden, own_logits(self._model, inputs, autocast=captured.autocast)
+        plain = head_of(self._model)
+        # Under autocast a model's last norm gives fp32 again, which its own output layer would have cast.
+        hidden = hidden if captured.autocast is None else hidden.to(captured.autocast)
+        return hidden, Head(plain.weight, bias=plain.bias, scale=plain.scale, softcap=plain.softcap)

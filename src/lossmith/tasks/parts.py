@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
-from lossmith.losses import Head
+from lossmith.losses import Head, Objective, Value
 
 
 @dataclass(frozen=True)
@@ -15,11 +18,11 @@ class Parts:
     """Inputs of one call of the objective.
 
     hidden (positions, width); labels, examples and each span (positions,); embeddings is (matrix, scale) where a
-    term asks for it.
+    term asks for it. A head that is no matrix is a function from hidden states to logits: the objective is dense then.
     """
 
     hidden: Tensor
-    head: Head
+    head: Head | Callable[[Tensor], Tensor]
     labels: Tensor
     spans: dict[str, Tensor]
     examples: Tensor
@@ -29,6 +32,23 @@ class Parts:
         """Positional and keyword arguments of an Objective."""
         keywords = {"spans": self.spans, "examples": self.examples, "embeddings": self.embeddings}
         return (self.hidden, self.head, self.labels), keywords
+
+    def value(self, objective: Objective, *, counts: Mapping[str, float] | None = None) -> Value:
+        """The objective here, by the engine where the head is a matrix; `counts` as in its own call."""
+        positional, named = self.arguments()
+        call = objective if isinstance(self.head, Head) else objective.dense
+        with self._exact():
+            return call(*positional, **named, counts=counts)
+
+    def shares(self, objective: Objective, *, counts: Mapping[str, float] | None = None) -> dict[str, float]:
+        """Each term's share of the gradient here."""
+        positional, named = self.arguments()
+        with self._exact():
+            return objective.shares(*positional, **named, counts=counts)
+
+    def _exact(self) -> AbstractContextManager[object]:
+        # Statistics are kept in fp32 or more, whatever autocast does to the model.
+        return torch.autocast(self.hidden.device.type, enabled=False)
 
 
 class Forward(Protocol):

@@ -18,7 +18,7 @@ from lossmith.config.train import TrainConfig
 from lossmith.data.prepare import Prepared
 from lossmith.errors import ConfigError, DataError
 from lossmith.losses import Objective
-from lossmith.models.hidden import family_of, unwrap, verify_head
+from lossmith.models.head_check import HeadCheck, verify_head
 from lossmith.models.load import Loaded, load_model
 from lossmith.models.precision import Precision, choose_precision
 from lossmith.models.save import save_model
@@ -76,7 +76,7 @@ def build_trainer(
     idle = check_positions_by_task(rows["train"], objective.terms)
     for sentence in (*idle, *unmarked_spans(prepared.audit, objective.terms)):
         warn(sentence)
-    plan = plan_steps(train, records=len(rows["train"]), processes=processes(), terms=len(objective.terms))
+    plan = plan_steps(train, records=len(rows["train"]), processes=processes())
     tell(plan, prepared.audit, say=logger.info, warn=warn)
     seed_everything(config.seed)
     tokenizer = prepared_tokenizer(prepared)
@@ -89,16 +89,17 @@ def build_trainer(
     if train.gradient_checkpointing:
         enable_gradient_checkpointing(loaded.model)
     collate = collator(objective, tokenizer)
+    first = _to(collate([rows["train"][0]]), loaded.model)
+    check = verify_head(loaded.model, first, autocast=precision.autocast)
+    (warn if check.dense else logger.info)(check.sentence)
     forward = CausalForward(
         loaded.model,
         real_tokens=len(tokenizer),
         needs_embeddings=objective.needs_embeddings,
-        dtype=precision.dtype,
+        dense=check.dense is not None,
     )
-    error = verify_head(loaded.model, _to(collate([rows["train"][0]]), loaded.model))
-    logger.info("the engine's logits and the model's differ by %.1e of the largest", error)
     run.update_manifest(
-        model=_model_facts(config, loaded, embedding_scale=forward.refresh_scale()),
+        model=_model_facts(config, loaded, check=check, embedding_scale=forward.refresh_scale()),
         objective=objective_facts(objective),
         set_terms=[term.name for term in objective.terms if term.kind == "set"],
         device=str(precision.device),
@@ -113,7 +114,7 @@ def build_trainer(
         collate=collate,
         run=run,
         warn=warn,
-        measure=_measure(config, prepared, tokenizer, loaded.end_ids),
+        measure=_measure(config, prepared, tokenizer, end_ids=loaded.end_ids, precision=precision),
         share_steps=plan.share_steps,
         checkpoints_kept=train.save_total_limit,
         total_steps=plan.total_steps,
@@ -121,10 +122,11 @@ def build_trainer(
     return _trainer(work, loaded.model, config, plan=plan, precision=precision), loaded
 
 
-def _model_facts(config: Config, loaded: Loaded, *, embedding_scale: float | None) -> dict[str, Any]:
+def _model_facts(config: Config, loaded: Loaded, *, check: HeadCheck, embedding_scale: float | None) -> dict[str, Any]:
     return {
         "base": config.model.base,
-        "family": family_of(unwrap(loaded.model)),
+        "family": check.family,
+        "head": {"path": "dense" if check.dense else "engine", "why": check.dense, "difference": check.difference},
         "adapter": config.model.resolved_adapter,
         "trainable_parameters": loaded.trainable,
         "parameters": loaded.total,
@@ -273,7 +275,7 @@ def save(trainer: ObjectiveTrainer, loaded: Loaded, run: RunFolder, prepared: Pr
 
 
 def _measure(
-    config: Config, prepared: Prepared, tokenizer: Any, end_ids: Sequence[int]
+    config: Config, prepared: Prepared, tokenizer: Any, *, end_ids: Sequence[int], precision: Precision
 ) -> Callable[[nn.Module], dict[str, float]] | None:
     """How the best checkpoint is measured where it is chosen by a metric on generated text."""
     train, file = config.train, prepared.split_file("validation")
@@ -283,7 +285,8 @@ def _measure(
         return None
     rows = Rows(file, columns=None)
     keep = sample(len(rows), train.max_eval_samples, seed=config.seed)
-    return measure_text(config, Rows(file, columns=None, keep=keep), tokenizer, end_ids=end_ids)
+    rows = Rows(file, columns=None, keep=keep)
+    return measure_text(config, rows, tokenizer, end_ids=end_ids, precision=precision)
 
 
 def prepared_tokenizer(prepared: Prepared) -> Any:

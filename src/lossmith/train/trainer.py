@@ -25,7 +25,6 @@ from lossmith.tasks.rows import Rows
 from lossmith.train.checkpoints import STAGING, TALLY, complete_checkpoints, publish, rotate
 from lossmith.train.counting import CountingCollator
 from lossmith.train.progress import LiveProgress
-from lossmith.train.shares import few_examples
 from lossmith.train.stopping import EarlyStopping
 from lossmith.train.tally import Tally, reduce_over_processes
 
@@ -119,11 +118,9 @@ class ObjectiveTrainer(Trainer):
                 "there are no outputs to return: logits are never materialised", got="return_outputs=True"
             )
         parts = self.work.forward(model, inputs)
-        positional, named = parts.arguments()
-        with torch.autocast(device_type=parts.hidden.device.type, enabled=False):
-            value = self.work.objective(*positional, **named, counts=self._window)
-            if self._measure_shares:
-                self._record_shares(parts)
+        value = parts.value(self.work.objective, counts=self._window)
+        if self._measure_shares:
+            self._record_shares(parts)
         self.tally.add(value.sums, value.counts, inputs["tokens"])
         self._finite.append(torch.isfinite(value.total.detach()))
         # DDP averages gradients over processes; the counts already hold all of them.
@@ -131,9 +128,7 @@ class ObjectiveTrainer(Trainer):
 
     def _record_shares(self, parts: Parts) -> None:
         self._measure_shares = False
-        parts = few_examples(parts, self.work.objective)
-        positional, named = parts.arguments()
-        shares = self.work.objective.shares(positional[0].detach(), *positional[1:], **named, counts=self._window)
+        shares = parts.shares(self.work.objective, counts=self._window)
         warm = self.state.global_step >= self.args.get_warmup_steps(self.state.max_steps)
         for name in self.tally.add_shares(shares, warm=warm):
             self.work.warn(
@@ -190,10 +185,7 @@ class ObjectiveTrainer(Trainer):
         counts = dict(sums)
         for batch in self._own_share(rows):
             with torch.no_grad(), self.compute_loss_context_manager():
-                parts = self.work.forward(model, self._prepare_inputs(batch))
-                positional, named = parts.arguments()
-                with torch.autocast(device_type=parts.hidden.device.type, enabled=False):
-                    value = self.work.objective(*positional, **named)
+                value = self.work.forward(model, self._prepare_inputs(batch)).value(self.work.objective)
             for name in sums:
                 sums[name] += float(value.sums[name])
                 counts[name] += float(value.counts[name])

@@ -1,0 +1,110 @@
+"""Output layers tied to the input embedding, and adapters that would pull the two apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from lossmith.errors import ConfigError, nearest
+from lossmith.models.hidden import family_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+ALL_LINEAR = "all-linear"
+# The one name by which peft knows a tied input embedding again when an adapter is loaded.
+_KNOWN_TO_PEFT = "embed_tokens"
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Peft's `modules_to_save`, whether copies in it are to stay tied, and the sentence on what was untied."""
+
+    names: tuple[str, ...] = ()
+    tied: bool = False
+    note: str | None = None
+
+
+def is_tied(model: PreTrainedModel) -> bool:
+    """Whether the output layer multiplies by the input embedding's own matrix."""
+    inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
+    return inputs is not None and outputs is not None and inputs.weight is outputs.weight
+
+
+def untie_target(model: PreTrainedModel, targets: Sequence[str] | str) -> str | None:
+    """Give a tied output layer that is a target a matrix of its own, and return the sentence that says so.
+
+    Tied, LoRA on the output layer would be merged into the input embedding as well.
+    """
+    if not is_tied(model) or not _is_target(_path_of(model, model.get_output_embeddings()), targets):
+        return None
+    _untie(model)
+    return "the output layer is untied from the input embedding, because LoRA goes on it alone; it is stored twice now"
+
+
+def whole_modules(model: PreTrainedModel, names: Sequence[str]) -> Whole:
+    """What peft is to copy and train whole for the configured `names`.
+
+    Either name of a tied embedding stands for both, which stay tied; where peft could not tie them again on loading,
+    the output layer is untied. Raises ConfigError for a name that no module bears.
+    """
+    whole: list[str] = []
+    tied, note = False, None
+    for name in names:
+        found = _found(model, name)
+        inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
+        ends = inputs in found or outputs in found
+        if inputs in found and model.config.is_encoder_decoder:
+            raise ConfigError(
+                f"'{name}' is held by several modules of this {family_of(model)} model, of which peft would copy one",
+                got=f"model.lora_modules_to_save with {name}",
+                expected="a module that stands alone, such as lm_head",
+            )
+        if not ends or not is_tied(model):
+            whole.append(name)
+        elif _path_of(model, inputs).rpartition(".")[2] == _KNOWN_TO_PEFT and not model.config.is_encoder_decoder:
+            whole.append(_KNOWN_TO_PEFT)
+            tied = True
+        else:
+            _untie(model)
+            whole.append(name)
+            note = f"the output layer is untied from the input embedding, so that '{name}' trains alone"
+    return Whole(tuple(dict.fromkeys(whole)), tied, note)
+
+
+def _found(model: PreTrainedModel, name: str) -> list[nn.Module]:
+    found = [module for path, module in model.named_modules() if path == name or path.endswith("." + name)]
+    if found:
+        return found
+    near = nearest(name, {path.rpartition(".")[2] for path, _ in model.named_modules() if path})
+    raise ConfigError(
+        f"no module is named '{name}' in this {family_of(model)} model",
+        got=f"model.lora_modules_to_save with {name}",
+        expected="a module of the model, such as lm_head",
+        fix=f"did you mean '{near}'?" if near else None,
+    )
+
+
+def _untie(model: PreTrainedModel) -> None:
+    output: Any = model.get_output_embeddings()
+    output.weight = nn.Parameter(output.weight.detach().clone(), requires_grad=output.weight.requires_grad)
+    for config in (model.config, model.config.get_text_config(decoder=True)):
+        config.tie_word_embeddings = False
+    # What transformers ties again when embeddings are resized, and leaves out of what it saves.
+    tied: dict[str, str] = getattr(model, "all_tied_weights_keys", {})
+    for name in [name for name in tied if model.get_parameter(name) is output.weight]:
+        del tied[name]
+
+
+def _path_of(model: nn.Module, wanted: nn.Module) -> str:
+    return next(path for path, module in model.named_modules() if module is wanted)
+
+
+def _is_target(path: str, targets: Sequence[str] | str) -> bool:
+    if isinstance(targets, str):
+        return targets != ALL_LINEAR and re.fullmatch(targets, path) is not None
+    return any(path == name or path.endswith("." + name) for name in targets)
