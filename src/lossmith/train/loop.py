@@ -76,7 +76,7 @@ def build_trainer(
     idle = check_positions_by_task(rows["train"], objective.terms)
     for sentence in (*idle, *unmarked_spans(prepared.audit, objective.terms)):
         warn(sentence)
-    plan = plan_steps(train, records=len(rows["train"]), processes=processes())
+    plan = plan_steps(train, records=len(rows["train"]), processes=processes(), terms=len(objective.terms))
     tell(plan, prepared.audit, say=logger.info, warn=warn)
     seed_everything(config.seed)
     tokenizer = prepared_tokenizer(prepared)

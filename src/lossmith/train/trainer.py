@@ -25,6 +25,7 @@ from lossmith.tasks.rows import Rows
 from lossmith.train.checkpoints import STAGING, TALLY, complete_checkpoints, publish, rotate
 from lossmith.train.counting import CountingCollator
 from lossmith.train.progress import LiveProgress
+from lossmith.train.shares import few_examples
 from lossmith.train.stopping import EarlyStopping
 from lossmith.train.tally import Tally, reduce_over_processes
 
@@ -128,6 +129,7 @@ class ObjectiveTrainer(Trainer):
 
     def _record_shares(self, parts: Parts) -> None:
         self._measure_shares = False
+        parts = few_examples(parts, self.work.objective)
         shares = parts.shares(self.work.objective, counts=self._window)
         warm = self.state.global_step >= self.args.get_warmup_steps(self.state.max_steps)
         for name in self.tally.add_shares(shares, warm=warm):
