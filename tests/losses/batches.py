@@ -23,6 +23,8 @@ ALL_TERMS: dict[str, Any] = {
     "entropy_penalty": 0.1,
     "likely": {"loss": "sinkhorn", "weight": 0.2, "span": "ingredients", "top_k": 4},
 }
+# An entropy's gradient is no multiple of p; without one a frozen head's gradient is folded into the first sweep.
+FOLDED_TERMS = {name: term for name, term in ALL_TERMS.items() if name != "entropy_penalty"}
 
 
 @dataclass

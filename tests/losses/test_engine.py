@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lossmith.errors import LossmithError
 from lossmith.losses import Objective, tiles
 
-from .batches import ALL_TERMS, Batch, make_batch, relative_error
+from .batches import ALL_TERMS, FOLDED_TERMS, Batch, make_batch, relative_error
 
 HEADS = [
     {"bias": bias, "scale": scale, "softcap": softcap, "trainable": trainable}
@@ -26,10 +26,11 @@ def gradients(value: Any, batch: Batch) -> tuple[Tensor, ...]:
 
 
 @pytest.mark.parametrize("head", HEADS, ids=lambda head: " ".join(k for k, v in head.items() if v))
+@pytest.mark.parametrize("terms", [ALL_TERMS, FOLDED_TERMS], ids=["all", "folded"])
 @pytest.mark.usefixtures("small_tiles")
-def test_all_terms_together_equal_dense(head: dict[str, Any]) -> None:
+def test_all_terms_together_equal_dense(terms: dict[str, Any], head: dict[str, Any]) -> None:
     batch = make_batch(**head)
-    objective = Objective(ALL_TERMS)
+    objective = Objective(terms)
     tiled, dense = (call(*batch.arguments(), **batch.keywords) for call in (objective, objective.dense))
     assert tiled.parts == pytest.approx(dense.parts, rel=1e-10)
     torch.testing.assert_close(tiled.total, dense.total)
@@ -37,10 +38,11 @@ def test_all_terms_together_equal_dense(head: dict[str, Any]) -> None:
         assert relative_error(found, expected) < 1e-12
 
 
+@pytest.mark.parametrize("trainable", [False, True])
 @pytest.mark.parametrize("terms", range(1, 6))
 @pytest.mark.usefixtures("small_tiles")
-def test_one_to_five_terms_add_up(terms: int) -> None:
-    batch = make_batch(bias=True, softcap=4.0)
+def test_one_to_five_terms_add_up(terms: int, trainable: bool) -> None:
+    batch = make_batch(bias=True, softcap=4.0, trainable=trainable)
     names = list(ALL_TERMS)
     for start in range(len(names) - terms + 1):
         chosen = {name: ALL_TERMS[name] for name in names[start : start + terms]}
@@ -80,8 +82,8 @@ def test_gradcheck_of_converged_sinkhorn() -> None:
 @pytest.mark.parametrize("trainable", [False, True])
 @pytest.mark.parametrize(
     "terms",
-    [{"cross_entropy": 1.0}, {"focal": 1.0}, {"generalized_dice": 1.0, "cross_entropy": 0.5}, ALL_TERMS],
-    ids=["cross_entropy", "focal", "dice", "all"],
+    [{"cross_entropy": 1.0}, {"focal": 1.0}, {"generalized_dice": 1.0, "cross_entropy": 0.5}, ALL_TERMS, FOLDED_TERMS],
+    ids=["cross_entropy", "focal", "dice", "all", "folded"],
 )
 @pytest.mark.usefixtures("small_tiles")
 def test_bf16_is_no_worse_than_dense_bf16(terms: dict[str, Any], trainable: bool) -> None:

@@ -52,13 +52,13 @@ class _Tiled(torch.autograd.Function):
         needed = ctx.needs_input_grad
         rows = hidden.detach().to(dtype)
         gradients = Gradients(
-            hidden=torch.empty_like(rows, dtype=statistics) if needed[0] else None,
+            hidden=torch.zeros_like(rows, dtype=statistics) if needed[0] else None,
             weight=torch.zeros_like(weight, dtype=statistics) if needed[1] else None,
             bias=torch.zeros_like(bias, dtype=statistics) if bias is not None and needed[2] else None,
         )
-        # Gradients are made as multiples of the largest coefficient: 1 / tokens of a window underflows in fp16.
+        # In 16 bits gradients are made as multiples of the largest coefficient: 1 / tokens of a window underflows.
         largest = call.coefficients.amax()
-        unit = torch.where(largest > 0, largest, 1.0)
+        unit = torch.where(largest > 0, largest, 1.0) if dtype != statistics else torch.ones_like(largest)
         relative = call.coefficients / unit
         head = replace(call.head, weight=weight.detach(), bias=None if bias is None else bias.detach())
         engine = Engine(
@@ -88,19 +88,26 @@ class _Tiled(torch.autograd.Function):
         gradients: Gradients = ctx.gradients
         factor = by_total * ctx.unit
         hidden, weight, bias = gradients.hidden, gradients.weight, gradients.bias
+        if ctx.weight_given:
+            raise LossmithError(
+                "the gradient of the head was already given away",
+                got="a second backward through the same value, with a trained head",
+                expected="one backward for each call",
+                fix="call the objective again",
+            )
         if weight is not None:
-            if ctx.weight_given:
-                raise LossmithError(
-                    "the gradient of the head was already given away",
-                    got="a second backward through the same value, with a trained head",
-                    expected="one backward for each call",
-                    fix="call the objective again",
-                )
-            # In place: a copy would cost the memory of the head once more.
-            weight, ctx.weight_given = weight.mul_(factor).to(ctx.dtypes[1]), True
+            # In place, and no longer held here: a copy would cost the memory of the head once more.
+            gradients.weight, ctx.weight_given = None, True
+            weight = _multiplied(weight, factor).to(ctx.dtypes[1])
         if hidden is not None:
             # In the wider dtype: multiplied in 16 bits the factor itself would be rounded.
             hidden = (hidden.to(factor.dtype) * factor).to(ctx.dtypes[0])
         if bias is not None:
             bias = (bias * factor).to(ctx.dtypes[2])
         return hidden, weight, bias, None, None
+
+
+def _multiplied(weight: Tensor, factor: Tensor) -> Tensor:
+    """The gradient of the head times a number, in place; a walk over the whole head is spared where it is 1."""
+    known = factor.device.type == "cpu"  # elsewhere looking would wait for the device
+    return weight if known and float(factor) == 1.0 else weight.mul_(factor)

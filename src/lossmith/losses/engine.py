@@ -15,6 +15,7 @@ multiplies them by one number.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from torch import Tensor
 from lossmith.losses.entries import entries_of
 from lossmith.losses.formulas import Embeddings, Inputs, expected_over, term_sum
 from lossmith.losses.found import Found
-from lossmith.losses.gradient import Asked, RowSlopes, at_asked, write_gradient
+from lossmith.losses.gradient import Asked, RowSlopes, at_asked, expected_cloud, write_gradient
 from lossmith.losses.gradients import Gradients, add_words
 from lossmith.losses.head import Head
 from lossmith.losses.normalizer import Normalized, normalize
@@ -80,11 +81,12 @@ class Engine:
         if folds:
             self._fold(slice(start, self._cloud_start), found, slopes)
             start = self._cloud_start
-        for at in [
-            *self.space.ranges(start, self._likely_start),
-            *self.space.ranges(max(start, self._likely_start), self._cloud_start),
-            *self.space.ranges(self._cloud_start, rows, buffers=2),
-        ]:
+        # In 16 bits <x, g> is not sum p q of the rounded q, and the difference would drown a confident position.
+        exact = self.space.dtype == self.space.statistics
+        likely, end = max(start, self._likely_start), rows if exact else self._cloud_start
+        for at in self.space.sweeps(start, likely, self._cloud_start, end):
+            self._second_sweep(at, found, slopes)
+        for at in self.space.ranges(self._cloud_start, rows, buffers=2) if not exact else ():
             self._second_pass(at, slopes)
 
     # -- 1. statistics -----------------------------------------------------------------------------------------------
@@ -169,7 +171,7 @@ class Engine:
         log_p = found.at_entries.detach()[place]
         slope = at_asked(slopes.at_entries[place], share[local][own.row], log_p)
         # The soft-cap's chain needs the logit itself.
-        slope = self.space.chain(slope, log_p + found.log_normalizer[local][own.row])
+        slope = self.space.chain(slope, log_p + (found.peak + found.log_sum)[local][own.row])
         rows.mul_(share[local, None])
         add_words(rows, own.row, own.word, slope, self.space.weight)
         if slopes.top is not None and slopes.words is not None and at.stop > found.top_start:
@@ -183,7 +185,7 @@ class Engine:
         assert found.top is not None and found.words is not None and slopes.top is not None
         n = rows.shape[0]
         words, first = found.words[:n], found.top_start - found.at.start
-        z = found.top.detach()[:n] + found.log_normalizer[first : first + n, None]
+        z = found.top.detach()[:n] + (found.peak + found.log_sum)[first : first + n, None]
         slope = self.space.chain(slopes.top[:n], z)
         row = torch.arange(n, device=words.device)[:, None].expand_as(words)
         add_words(rows, row.flatten(), words.flatten(), slope.flatten(), self.space.weight)
@@ -198,34 +200,56 @@ class Engine:
         found.fill(at, every, norm, norm.log_probs(tile.logits_at(entries.row, entries.word), entries.row))
         slopes = self._differentiate(found)
         if slopes is not None:
-            self._replace(tile, norm, slopes, at=at, cloud=None)
+            self._replace(tile, norm, self._by_row(at, slopes), self._asked(at, slopes), at=at)
+
+    def _second_sweep(self, at: slice, found: Found, slopes: Found) -> None:
+        """Compute the logits again, block of words by block of words, with the normaliser of the first sweep."""
+        norm = found.normalized(at)
+        asked, by_row = self._asked(at, slopes), self._by_row(at, slopes)
+        g = None
+        if slopes.cloud is not None and found.cloud is not None and at.start >= self._cloud_start:
+            local = slice(at.start - self._cloud_start, at.stop - self._cloud_start)
+            g = slopes.cloud[local]
+            by_row = replace(by_row, inner=(found.cloud.detach()[local] * g).sum(1))
+        for words in self.space.blocks_of_words(at.stop - at.start):
+            if g is not None and self.matrix is not None:
+                by_row = replace(by_row, cloud=self.space.product(self.matrix[words], g, buffer="cloud"))
+            tile = self.space.tile(self.hidden[at], words)
+            self._replace(tile, norm, by_row, asked, at=at)
 
     def _second_pass(self, at: slice, slopes: Found) -> None:
-        """Compute the logits of a tile again and turn the gradients by what was found into the head's."""
-        cloud = None
-        if slopes.cloud is not None and self.matrix is not None and at.start >= self._cloud_start:
-            slope = slopes.cloud[at.start - self._cloud_start : at.stop - self._cloud_start]
-            cloud = self.space.product(self.matrix, slope.to(self.matrix.dtype), buffer="cloud")
+        """Compute the logits of a few rows of clouds again, in a tile of all words."""
+        assert slopes.cloud is not None and self.matrix is not None
+        g = slopes.cloud[at.start - self._cloud_start : at.stop - self._cloud_start].to(self.matrix.dtype)
+        cloud = self.space.product(self.matrix, g, buffer="cloud")
         tile = self.space.tile(self.hidden[at])
-        # Normalised anew: p must sum to 1 over these very logits, or confident positions are ruined in 16 bits.
-        self._replace(tile, normalize(tile, entropy=self._entropy, mean=self._mean), slopes, at=at, cloud=cloud)
+        # Normalised anew: p must sum to 1 over these very logits, or confident positions are ruined.
+        norm = normalize(tile, entropy=self._entropy, mean=self._mean)
+        by_row = replace(self._by_row(at, slopes), cloud=cloud, inner=expected_cloud(tile, norm, cloud))
+        self._replace(tile, norm, by_row, self._asked(at, slopes), at=at)
 
-    def _replace(self, tile: Tile, norm: Normalized, slopes: Found, *, at: slice, cloud: Tensor | None) -> None:
-        """Replace a tile's logits by their gradient, and add its products with the head and the hidden states."""
-        local = slice(at.start - slopes.at.start, at.stop - slopes.at.start)
+    def _asked(self, at: slice, slopes: Found) -> Asked:
+        """The slopes of single entries of some rows."""
         place, own = slopes.entries.within(at, first=slopes.at.start)
         asked = Asked(own.row, own.word, slopes.at_entries[place])
-        if slopes.top is not None and slopes.words is not None and at.start >= slopes.top_start:
-            top = slice(at.start - slopes.top_start, at.stop - slopes.top_start)
-            words = slopes.words[top]
-            row = torch.arange(words.shape[0], device=words.device)[:, None].expand_as(words)
-            asked = asked.and_more(row.flatten(), words.flatten(), slopes.top[top].flatten(), vocab=self.space.vocab)
+        if slopes.top is None or slopes.words is None or at.start < slopes.top_start:
+            return asked
+        top = slice(at.start - slopes.top_start, at.stop - slopes.top_start)
+        words = slopes.words[top]
+        row = torch.arange(words.shape[0], device=words.device)[:, None].expand_as(words)
+        return asked.and_more(row.flatten(), words.flatten(), slopes.top[top].flatten(), vocab=self.space.vocab)
+
+    def _by_row(self, at: slice, slopes: Found) -> RowSlopes:
+        """The slopes of some rows that hold for all words."""
+        local = slice(at.start - slopes.at.start, at.stop - slopes.at.start)
         entropy, mean = (slopes.by_row.get(name) for name in ("expected_log_prob", "mean_log_prob"))
-        by_row = RowSlopes(
+        return RowSlopes(
             share=slopes.share()[local],
             entropy=None if entropy is None else entropy[local],
             mean=None if mean is None else mean[local],
-            cloud=cloud,
         )
-        gradient = write_gradient(tile, norm, by_row, asked)
-        self.gradients.add_tile(gradient, at=at, hidden=self.hidden, weight=self.space.weight)
+
+    def _replace(self, tile: Tile, norm: Normalized, slopes: RowSlopes, asked: Asked, *, at: slice) -> None:
+        """Replace a tile's logits by their gradient, and add its products with the head and the hidden states."""
+        gradient = write_gradient(tile, norm, slopes, asked)
+        self.gradients.add(gradient, at=at, words=tile.words, hidden=self.hidden, weight=self.space.weight)

@@ -19,14 +19,15 @@ class Found:
 
     `at_entries` (entries,) log-probabilities; `by_row` the asked statistics of each row; `top` (rows from
     `top_start` on, k) log-probabilities of the likeliest `words`; `cloud` (rows of the clouds, width) expected
-    embeddings. `log_normalizer` (rows,) is kept for the chain of a soft-cap.
+    embeddings. `peak` and `log_sum` are the normaliser of each row.
     """
 
     at: slice
     entries: Entries
     at_entries: Float[Tensor, " entries"]
     by_row: dict[str, Tensor]
-    log_normalizer: Float[Tensor, " rows"]
+    peak: Float[Tensor, " rows"]
+    log_sum: Float[Tensor, " rows"]
     top_start: int = 0
     top: Float[Tensor, "likely k"] | None = None
     words: Int[Tensor, "likely k"] | None = None
@@ -37,22 +38,29 @@ class Found:
         """Room for what is asked for of some rows."""
         rows = at.stop - at.start
         by_row = {name: like.new_empty(rows) for name in needs if name != "label_log_prob"}
-        return cls(at, entries, like.new_empty(entries.row.numel()), by_row, like.new_empty(rows))
+        at_entries = like.new_empty(entries.row.numel())
+        return cls(at, entries, at_entries, by_row, peak=like.new_empty(rows), log_sum=like.new_empty(rows))
 
     def fill(self, rows: slice, place: Tensor, norm: Normalized, at_entries: Tensor) -> None:
         """Take in what is known of some of the rows; `place` are their entries."""
         local = slice(rows.start - self.at.start, rows.stop - self.at.start)
         self.at_entries[place] = at_entries
-        self.log_normalizer[local] = norm.peak + norm.log_sum
+        self.peak[local], self.log_sum[local] = norm.peak, norm.log_sum
         values = {
             "mean_log_prob": norm.mean_log_prob,
             "expected_log_prob": norm.expected_log_prob,
-            "log_normalizer": self.log_normalizer[local],
+            "log_normalizer": norm.peak + norm.log_sum,
         }
         for name, store in self.by_row.items():
             value = values[name]
             assert value is not None
             store[local] = value
+
+    def normalized(self, rows: slice) -> Normalized:
+        """The normaliser of some of the rows, as it was taken in."""
+        local = slice(rows.start - self.at.start, rows.stop - self.at.start)
+        own = {name: value.detach()[local] for name, value in self.by_row.items()}
+        return Normalized(self.peak[local], self.log_sum[local], own.get("mean_log_prob"), own.get("expected_log_prob"))
 
     def of_positions(self) -> dict[str, Float[Tensor, " rows"]]:
         """The statistics that losses know by name."""
@@ -82,7 +90,7 @@ class Found:
 
     def share(self) -> Float[Tensor, " rows"]:
         """Of slopes: what multiplies p in each row, by log_normalizer less all log-probabilities."""
-        share = torch.zeros_like(self.log_normalizer).index_add(0, self.entries.row, self.at_entries, alpha=-1)
+        share = torch.zeros_like(self.log_sum).index_add(0, self.entries.row, self.at_entries, alpha=-1)
         if (mean := self.by_row.get("mean_log_prob")) is not None:
             share = share - mean
         if (normalizer := self.by_row.get("log_normalizer")) is not None:

@@ -32,21 +32,23 @@ class Gradients:
         """Whether the head is trained."""
         return self.weight is not None or self.bias is not None
 
-    def add_tile(self, slope: Float[Tensor, "rows vocab"], *, at: slice, hidden: Tensor, weight: Tensor) -> None:
-        """Add what a tile's gradient by the products gives; its rows of the hidden gradient are overwritten."""
+    def add(
+        self, slope: Float[Tensor, "rows words"], *, at: slice, words: slice, hidden: Tensor, weight: Tensor
+    ) -> None:
+        """Add what the gradient by the products of some rows and words gives."""
         if self.hidden is not None and self.hidden.dtype == slope.dtype:
-            torch.mm(slope, weight, out=self.hidden[at])
+            self.hidden[at].addmm_(slope, weight[words])
         elif self.hidden is not None:
-            self.hidden[at] = slope @ weight
+            self.hidden[at] += slope @ weight[words]
         if self.weight is not None and self.weight.dtype == slope.dtype:
-            self.weight.addmm_(slope.t(), hidden[at])
+            self.weight[words].addmm_(slope.t(), hidden[at])
         elif self.weight is not None:
             # Adding tiles in 16 bits would lose what one dense product keeps.
-            for start in range(0, self.weight.shape[0], BLOCK_WORDS):
-                words = slice(start, start + BLOCK_WORDS)
-                self.weight[words] += slope[:, words].t() @ hidden[at]
+            for start in range(0, slope.shape[1], BLOCK_WORDS):
+                part = slope[:, start : start + BLOCK_WORDS]
+                self.weight[words][start : start + BLOCK_WORDS] += part.t() @ hidden[at]
         if self.bias is not None:
-            self.bias += slope.sum(0, dtype=self.bias.dtype)
+            self.bias[words] += slope.sum(0, dtype=self.bias.dtype)
 
 
 def add_words(
