@@ -6,12 +6,13 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lossmith.errors import InputError, LossmithError
+from lossmith.names import import_from
 
 
 @contextmanager
@@ -155,12 +156,16 @@ class RunFolder:
 
 
 def open_run(path: str | Path) -> RunFolder:
-    """The run at `path`.
+    """The run at `path`; functions of the user's own are then found where they lay when it was trained.
 
     Raises InputError where the folder is no run, with the runs that lie beside it.
     """
     folder = RunFolder(Path(path))
     if folder.config.exists():
+        # Whoever needs a damaged manifest says that it is damaged.
+        with suppress(LossmithError):
+            for place in folder.manifest().get("code", []):
+                import_from(Path(place))
         return folder
     parent = folder.path.parent
     beside = sorted(p.parent.name for p in parent.glob("*/config.yaml")) if parent.is_dir() else []

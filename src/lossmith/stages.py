@@ -86,8 +86,9 @@ def run(
 ) -> Path:
     """Carry out every stage that is missing or stale; returns the run folder.
 
-    A stage is stale when what it was made from has changed: the model when its sources or template have, predictions
-    when the model or the generation settings have, metrics when the predictions or the evaluation settings have.
+    A stage is stale when what it was made from has changed: the model when its sources, its template or the code of
+    losses of one's own have, predictions when the model or the generation settings have, metrics when the predictions
+    or the evaluation settings have.
     """
     settings = require_complete(load_config(config, overrides))
     # What is above tells mistakes before torch is loaded.
@@ -95,7 +96,7 @@ def run(
     from lossmith.train.predict import predict_split
     from lossmith.train.preflight import check_names
     from lossmith.train.progress import log_to
-    from lossmith.train.run import claim_folder, data_changed, processes, stage, start_untrained, train, training_state
+    from lossmith.train.run import changed_since, claim_folder, processes, stage, start_untrained, train, training_state
 
     if processes() > 1:
         raise InputError(
@@ -107,7 +108,7 @@ def run(
     folder = claim_folder(settings)
     if settings.train is not None:
         state = training_state(folder)
-        changed = state != "new" and data_changed(folder, settings)
+        changed = state != "new" and changed_since(folder, settings) is not None
         train(settings, resume=state == "unfinished" and not changed, fresh=changed, quiet=quiet)
     with folder.lock(), log_to(folder.log, quiet=quiet):
         write_text(folder.config, as_yaml(settings))

@@ -12,7 +12,7 @@ from lossmith.config.compose import Composed, compose
 from lossmith.config.objective import BY_TASK, WrittenTerm, check_objective, written_terms
 from lossmith.config.schema import Config
 from lossmith.errors import ConfigError, nearest, unknown_name
-from lossmith.names import METRICS, TASKS, find_loss
+from lossmith.names import METRICS, TASKS, find_loss, import_from
 
 # A change in generate or evaluate leaves the trained model as it is.
 _TRAINING = ("seed", "task", "model", "data", "objective", "train")
@@ -27,7 +27,11 @@ def load_config(config: str | Path | Mapping[str, Any] | Config, overrides: Sequ
         if not overrides:
             return config
         config = config.model_dump()
-    return check(compose(config, overrides))
+    composed = compose(config, overrides)
+    if not isinstance(config, Mapping) and composed.source == str(config):
+        # A file's own functions are looked for beside it.
+        import_from(Path(config).expanduser().parent)
+    return check(composed)
 
 
 def load_run_config(file: Path, overrides: Sequence[str] = ()) -> Config:

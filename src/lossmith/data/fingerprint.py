@@ -12,7 +12,7 @@ from typing import Any
 
 from lossmith.config.schema import Config
 from lossmith.data.sources.files import Source
-from lossmith.data.sources.own import source_code
+from lossmith.names import code_hash
 from lossmith.runs import write_json
 
 FORMAT = 2  # raised when the same inputs give other files
@@ -45,7 +45,7 @@ def fingerprint(config: Config, sources: Sequence[Source], files: Sequence[FileF
             "split": source.split,
             "weight": source.weight,
             "files": [next(digests).sha256 for _ in source.paths],
-            "code": hashlib.sha256(source_code(source.function)).hexdigest() if source.function else None,
+            "code": code_hash(source.function, what="source") if source.function else None,
         }
         for source in sources
     ]

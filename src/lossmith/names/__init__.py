@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from lossmith.names.losses import LOSS_ALIASES, LOSSES, SCOPE, find_loss
 from lossmith.names.metrics import METRICS, find_metric
-from lossmith.names.rows import INFINITY, UNITS, LossRow, MetricRow, Parameter, Reads, TaskRow, Unit, load_attribute
+from lossmith.names.own import code_hash, import_folders, import_from, load_attribute
+from lossmith.names.rows import INFINITY, UNITS, LossRow, MetricRow, Parameter, Reads, TaskRow, Unit
 from lossmith.names.tasks import TASKS
 
 __all__ = [
@@ -21,7 +22,10 @@ __all__ = [
     "Reads",
     "TaskRow",
     "Unit",
+    "code_hash",
     "find_loss",
     "find_metric",
+    "import_folders",
+    "import_from",
     "load_attribute",
 ]

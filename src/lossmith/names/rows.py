@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lossmith.errors import InputError, nearest
+from lossmith.names.own import load_attribute
 
 INFINITY = float("inf")
 
@@ -103,36 +102,3 @@ class TaskRow:
     module: str
     about: str
     losses: tuple[Reads, ...] = ("tokens",)
-
-
-def load_attribute(path: str, *, what: str) -> Any:
-    """The object that `module:attribute` names.
-
-    Raises InputError, naming what is missing and the nearest name the module has.
-    """
-    module_name, _, attribute = path.partition(":")
-    if not module_name or not attribute:
-        raise InputError(
-            f"a {what} of your own is written module:attribute",
-            got=path,
-            expected="my_package.my_module:name",
-        )
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise InputError(
-            f"the module of the {what} '{path}' could not be imported: {error}",
-            got=module_name,
-            expected="a module that Python can import from here",
-            fix="install it, or set PYTHONPATH to the folder that holds it",
-        ) from error
-    try:
-        return getattr(module, attribute)
-    except AttributeError as error:
-        near = nearest(attribute, dir(module))
-        raise InputError(
-            f"module '{module_name}' has no '{attribute}'",
-            got=path,
-            expected=f"an attribute of {module_name}",
-            fix=f"did you mean '{module_name}:{near}'?" if near else None,
-        ) from error

@@ -12,6 +12,7 @@ from typing import Any
 from lossmith.config.load import training_hash
 from lossmith.config.schema import Config
 from lossmith.losses import Objective
+from lossmith.names import code_hash, import_folders
 
 _LIBRARIES = ("torch", "transformers", "tokenizers", "peft", "accelerate", "numpy", "pyarrow", "hydra-core")
 
@@ -52,6 +53,7 @@ def run_facts(config: Config) -> dict[str, Any]:
         "command": sys.argv,
         "git": git_facts(),
         "config_hash": training_hash(config),
+        "code": import_folders(),
     }
 
 
@@ -60,6 +62,9 @@ def objective_facts(objective: Objective) -> list[dict[str, Any]]:
     return [
         {
             "name": term.name,
+            "loss": term.loss,
+            "code": code_hash(term.loss, what="loss") if ":" in term.loss else None,
+            "task": term.task,
             "weight": term.weight,
             "span": list(term.span),
             "kind": term.kind,

@@ -128,14 +128,14 @@ def warm_up_steps(warmup: float, total: int) -> int:
     return math.ceil(total * warmup) if warmup < 1 else int(warmup)
 
 
-def check_positions(found: Mapping[str, Any], terms: Sequence[Term], *, among: str = "the training split") -> None:
+def check_positions(found: Mapping[str, Any], terms: Sequence[Term], *, among: str = "training split") -> None:
     """Refuse training records with nothing to learn from, or a term whose span is nowhere in them.
 
     `found` is what the audit tells of them. Raises DataError.
     """
     if not found["supervised_tokens"]:
         raise DataError(
-            f"there is no supervised position in {among}",
+            f"there is no supervised position in the {among}",
             got=f"{found['records']} records, {found['tokens']} tokens, 0 supervised",
             expected="an answer in each record",
             fix="look at a record with `lossmith inspect`",
@@ -146,7 +146,7 @@ def check_positions(found: Mapping[str, Any], terms: Sequence[Term], *, among: s
         own = [name for name in read if name not in ("answer", "prompt")]
         if own and not present.intersection(own) and len(own) == len(read):
             raise DataError(
-                f"the span of the term '{term.name}' is absent from the whole of {among}",
+                f"the span of the term '{term.name}' is absent from the whole {among}",
                 got=f"span {', '.join(own)}",
                 expected=f"a supervised span: {', '.join(['answer', *sorted(present)])}",
                 fix='mark it in the template\'s answer with {% span "NAME" %}...{% endspan %}, or read another span',
@@ -160,7 +160,7 @@ def check_positions_by_task(rows: Rows, terms: Sequence[Term]) -> list[str]:
     """
     for task in dict.fromkeys(term.task for term in terms if term.task is not None):
         own = [term for term in terms if term.task == task]
-        check_positions(positions_of_task(rows, task), own, among=f"the training records of the task '{task}'")
+        check_positions(positions_of_task(rows, task), own, among=f"training split of the task '{task}'")
     beside = [term for term in terms if term.other_than]
     if not beside:
         return []
@@ -169,7 +169,7 @@ def check_positions_by_task(rows: Rows, terms: Sequence[Term]) -> list[str]:
     if not found["records"]:
         names = ", ".join(term.name for term in beside)
         return [f"{names}: for records of other tasks than {named}, and there is none, so it trains nothing"]
-    check_positions(found, beside, among=f"the training records of other tasks than {named}")
+    check_positions(found, beside, among=f"training split of other tasks than {named}")
     return []
 
 

@@ -16,6 +16,7 @@ from lossmith.config.load import as_yaml, load_config, require_complete, trainin
 from lossmith.config.objective import written_terms
 from lossmith.config.schema import Config
 from lossmith.errors import ConfigError, InputError
+from lossmith.names import code_hash
 from lossmith.runs import RunFolder, read_jsonl, write_json, write_text
 
 if TYPE_CHECKING:
@@ -64,10 +65,10 @@ def train(
                 got=f"{len(list(run.checkpoints.glob('checkpoint-*')))} checkpoints",
                 expected="--resume to go on from the last checkpoint, or --fresh to start again",
             )
-        if state != "new" and not fresh and data_changed(run, settings):
+        if state != "new" and not fresh and (changed := changed_since(run, settings)):
             raise InputError(
-                f"the sources or the template have changed since {run.path} was trained",
-                got="other data under the same configuration",
+                f"{changed} changed since {run.path} was trained",
+                got="something else under the same configuration",
                 expected="--fresh to train again on what is there now, or a run beside it with name=...",
             )
         if state == "done" and not fresh:
@@ -100,12 +101,19 @@ def _of_another(run: RunFolder, config: Config) -> bool:
     return run.manifest().get("config_hash", training_hash(config)) != training_hash(config)
 
 
-def data_changed(run: RunFolder, config: Config) -> bool:
-    """Whether the sources or the template give other rows than those the run was trained on."""
+def changed_since(run: RunFolder, config: Config) -> str | None:
+    """What is no longer as the run was trained on it, though the configuration is: its data, or a loss's own code."""
     from lossmith.tasks.prepare import prepare_config
 
-    trained_on = run.manifest().get("trained_on")
-    return trained_on is not None and prepare_config(config).fingerprint != trained_on
+    manifest = run.manifest()
+    for term in manifest.get("objective", []):
+        code = term.get("code")
+        if code is not None and code != code_hash(term["loss"], what="loss"):
+            return f"the code of the loss '{term['loss']}' has"
+    trained_on = manifest.get("trained_on")
+    if trained_on is not None and prepare_config(config).fingerprint != trained_on:
+        return "the sources or the template have"
+    return None
 
 
 def start_untrained(run: RunFolder, config: Config) -> None:

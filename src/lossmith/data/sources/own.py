@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -44,13 +43,3 @@ def _row(number: int, values: Any) -> Row:
     except UnicodeEncodeError:
         return Row(number, None, LONE_SURROGATE)
     return Row(number, dict(values))
-
-
-def source_code(function: str) -> bytes:
-    """The text of the module that holds the function, for the fingerprint; empty where there is none."""
-    call = load_attribute(function, what="source")
-    try:
-        file = inspect.getsourcefile(call)
-    except TypeError:
-        return b""
-    return Path(file).read_bytes() if file and Path(file).exists() else b""
