@@ -38,6 +38,17 @@ def test_a_table_that_is_not_shown_in_a_terminal_keeps_one_line_a_row(lossmith):
     assert len(lossmith("list", "metrics").out.splitlines()) == len(METRICS) + 1
 
 
+def test_losses_say_what_they_read_and_what_divides_them(lossmith):
+    rows = {row["loss"]: row for row in json.loads(lossmith("list", "losses", "--json").out)}
+    said = {name: (rows[name]["reads"], rows[name]["divided by"]) for name in ("focal", "class_cross_entropy", "huber")}
+    assert said == {
+        "focal": ("tokens: label_log_prob", "positions"),
+        "class_cross_entropy": ("class head: logits, labels", "weights of the examples"),
+        "huber": ("regression head: predictions, targets, present", "present values"),
+    }
+    assert "balanced | inverse | effective_number" in rows["class_cross_entropy"]["parameters"]
+
+
 def test_presets_say_their_objective(lossmith):
     rows = {row["preset"]: row for row in json.loads(lossmith("list", "presets", "--json").out)}
     assert rows["recipes/sinkhorn"]["objective"] == "0.6 cross_entropy + 0.4 sinkhorn on ingredients"

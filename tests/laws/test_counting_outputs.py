@@ -197,3 +197,16 @@ def test_query_diversity_is_the_same_term_however_the_window_is_cut() -> None:
     alone = objective.on_outputs(Outputs(queries=queries, labels=torch.zeros(1, dtype=torch.int64)))
     assert sum(part.parts["query_diversity"] for part in parts) == pytest.approx(alone.parts["query_diversity"])
     torch.testing.assert_close(sum(part.total for part in parts), alone.total)
+
+
+@pytest.mark.parametrize(("name", "parameters"), ADDITIVE)
+def test_sums_over_counts_of_any_batches_are_the_value_of_all(name: str, parameters: dict[str, Any]) -> None:
+    objective = Objective({name: with_weights(parameters, 3)})
+    outputs = window(name)
+    with torch.no_grad():
+        calls = [objective.on_outputs(take(outputs, piece)) for piece in torch.arange(8).split(3)]
+        expected = objective.on_outputs(outputs).parts[name]
+    sums, counts = (
+        sum(float(each[name]) for each in kind) for kind in zip(*((c.sums, c.counts) for c in calls), strict=True)
+    )
+    assert sums / counts == pytest.approx(expected, rel=1e-12)

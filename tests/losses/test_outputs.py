@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from lossmith.config.load import load_config
+from lossmith.config.objective import check_objective
 from lossmith.errors import ConfigError, InputError
 from lossmith.losses import Objective, Outputs
+from lossmith.names import TaskRow
 
 from .batches import make_batch
 from .head_outputs import HEAD_LOSSES, make_outputs
@@ -124,7 +126,7 @@ MANY: dict[str, Any] = {"logits": torch.zeros(3, 2), "labels": torch.ones(3, 2)}
     ("terms", "outputs", "says"),
     [
         ({"class_focal": 1.0}, MANY, "use binary_cross_entropy, binary_focal or multilabel_dice"),
-        ({"class_cross_entropy": 1.0}, MANY, r"labels \(examples,\) of torch.int64"),
+        ({"class_cross_entropy": 1.0}, MANY, r"\(examples,\) of torch.int64"),
         ({"class_focal": 1.0}, CLASS | {"labels": torch.tensor([0, 2, 1])}, "outside the classes"),
         ({"class_focal": 1.0}, CLASS | {"labels": torch.tensor([0, -100, 1])}, "by `keep`"),
         ({"binary_focal": 1.0}, CLASS, "use class_cross_entropy or class_focal"),
@@ -132,7 +134,10 @@ MANY: dict[str, Any] = {"logits": torch.zeros(3, 2), "labels": torch.ones(3, 2)}
         ({"multilabel_dice": 1.0}, MANY | {"labels": torch.full((3, 2), 2.0)}, "neither 0 nor 1"),
         ({"multilabel_dice": 1.0}, MANY | {"labels": torch.full((3, 2), torch.nan)}, "neither 0 nor 1"),
         ({"class_focal": {"class_weight": [1.0, 2.0, 3.0]}}, CLASS, "3 numbers"),
-        ({"class_cross_entropy": {"class_weight": [1.0]}}, CLASS, "class_weight does not fit"),
+        ({"class_cross_entropy": {"class_weight": [1.0]}}, CLASS, "outside the classes"),
+        ({"class_cross_entropy": {"class_weight": [1.0] * 3}}, CLASS, "class_weight does not fit"),
+        ({"class_cross_entropy": {"class_weight": [1.0] * 2}}, MANY, "not one class for each example"),
+        ({"class_focal": 1.0}, CLASS | {"logits": torch.zeros(3)}, "logits are no matrix"),
         ({"binary_cross_entropy": {"pos_weight": [1.0]}}, MANY, "pos_weight does not fit"),
         (
             {"binary_focal": {"alpha": "inverse"}},
@@ -290,6 +295,43 @@ def test_losses_of_ones_own() -> None:
 def test_the_causal_task_has_no_head_for_these_losses(name: str) -> None:
     with pytest.raises(ConfigError) as error:
         load_config("causal", [f"objective={{cross_entropy: 1, {name}: 0.1}}"])
-    assert f"objective.{name} reads the outputs of a {HEAD_LOSSES[name].reads}" in str(error.value)
-    assert "the task 'causal' has none" in str(error.value)
+    assert f"objective.{name} reads the outputs of a {HEAD_LOSSES[name].reads}, which" in str(error.value)
+    assert "the task 'causal' does not have" in str(error.value)
     assert "a loss that reads tokens" in str(error.value)
+
+
+HEADED = TaskRow("headed", "some.module", "a task with a class head", losses=("class head",))
+
+
+@pytest.mark.parametrize(
+    ("objective", "says"),
+    [
+        ({"cross_entropy": 1.0}, "objective.cross_entropy reads tokens, which"),
+        ({"class_focal": {"weight": 1.0, "span": "answer"}}, "have no spans"),
+        ({"class_focal": {"class_weight": "balance"}}, "list or none, each of at least 0.0, or balanced | inverse"),
+        ({"class_focal": {"class_weight": [1, -2]}}, "class_weight is out of range"),
+        ({"class_focal": {"class_weight": [1, float("nan")]}}, "class_weight is out of range"),
+        ({"binary_focal": {"alpha": [0.5, 2]}}, "each from 0.0 to 1.0, or inverse | auto | prevalence"),
+        ({"huber": 1.0}, "the task 'headed' does not have"),
+    ],
+)
+def test_the_configuration_of_a_task_with_a_head_is_judged_as_the_objective_is(
+    objective: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        check_objective(objective, HEADED)
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        {"class_cross_entropy": {"class_weight": "balanced", "label_smoothing": 0.1}},
+        {"class_focal": {"class_weight": [1, 0.5, 2]}, "query_diversity": 5.6},
+        {"binary_cross_entropy": {"pos_weight": 3}},
+        {"binary_focal": {"alpha": "inverse"}, "by_task": {"hate": {"binary_cross_entropy": {"pos_weight": "auto"}}}},
+    ],
+)
+def test_what_a_task_with_a_head_may_be_trained_on_is_accepted(objective: dict[str, Any]) -> None:
+    check_objective(objective, HEADED)
+    assert all(term.reads == "class head" for term in Objective(objective).terms)

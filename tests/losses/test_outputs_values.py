@@ -244,3 +244,35 @@ def test_a_wide_huber_is_half_the_squared_error() -> None:
     outputs = make_outputs("huber", 20)
     parts = Objective({"huber": {"delta": 1e6}, "squared_error": 1.0}).on_outputs(outputs).parts
     assert parts["huber"] == pytest.approx(parts["squared_error"] / 2, rel=1e-12)
+
+
+def test_the_lambda_of_the_literature_is_a_weight_of_lambda_times_ordered_pairs() -> None:
+    outputs = make_outputs("query_diversity", classes=8)
+    assert outputs.queries is not None
+    cosine = functional.cosine_similarity(outputs.queries[:, None], outputs.queries[None], dim=2)
+    undivided = (cosine - 0.4).relu().fill_diagonal_(0.0).sum()
+    total = Objective({"query_diversity": 0.1 * 8 * 7}).on_outputs(outputs).total
+    torch.testing.assert_close(total, 0.1 * undivided)
+
+
+def test_a_query_of_length_zero_is_like_no_other_and_has_a_finite_gradient() -> None:
+    queries = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 0.0]], requires_grad=True)
+    outputs = Outputs(queries=queries, labels=torch.zeros(1, dtype=torch.int64))
+    value = Objective({"query_diversity": {"threshold": -0.5}}).on_outputs(outputs)
+    assert value.parts["query_diversity"] == pytest.approx((2 * 1.5 + 4 * 0.5) / 6)
+    (gradient,) = torch.autograd.grad(value.total, queries)
+    assert torch.isfinite(gradient).all()
+    assert gradient.abs().max() < 10
+
+
+def test_multilabel_dice_without_smoothing_is_one_where_nothing_is_true_and_nothing_predicted() -> None:
+    logits = torch.full((1, 3), -1e4, requires_grad=True)
+    value = Objective({"multilabel_dice": {"smooth": 0}}).on_outputs(Outputs(logits=logits, labels=torch.zeros(1, 3)))
+    assert value.parts["multilabel_dice"] == 1.0
+    assert torch.isfinite(torch.autograd.grad(value.total, logits)[0]).all()
+
+
+def test_class_focal_below_one_has_a_finite_gradient_at_certainty() -> None:
+    logits = torch.tensor([[200.0, 0.0], [0.0, 0.0]], requires_grad=True)
+    value = Objective({"class_focal": {"gamma": 0.5}}).on_outputs(Outputs(logits=logits, labels=torch.tensor([0, 1])))
+    assert torch.isfinite(torch.autograd.grad(value.total, logits)[0]).all()

@@ -139,8 +139,9 @@ def _check_term(term: WrittenTerm, task: TaskRow) -> None:
         return
     row = find_loss(loss)
     if row.reads not in task.losses:
+        read = "tokens" if row.reads == "tokens" else f"the outputs of a {row.reads}"
         raise ConfigError(
-            f"{where} reads the outputs of a {row.reads}, and the task '{task.name}' has none",
+            f"{where} reads {read}, which the task '{task.name}' does not have",
             got=loss,
             expected="a loss that reads " + " or ".join(task.losses),
             fix="`lossmith list losses` says what each loss reads",

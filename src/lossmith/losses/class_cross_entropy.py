@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lossmith.errors import InputError
-from lossmith.losses.labels import class_of_each, one_for_each
+from lossmith.losses.labels import class_of_each, examples_of_each_class, one_for_each
 from lossmith.losses.shapes import Float
 from lossmith.losses.statistics import Statistics
 
@@ -41,15 +40,9 @@ def class_cross_entropy(
 def _weight_of_labels(stats: Statistics, *, class_weight: Sequence[float] | None = None, **_: object) -> float:
     """Sum of w_y over the examples."""
     if class_weight is None:
-        return float(stats.labels.numel())
-    # Whole numbers added in float64: however a window is cut, its calls add up to the same denominator.
-    examples = torch.bincount(stats.labels, minlength=len(class_weight)).tolist()
-    if len(examples) > len(class_weight):
-        raise InputError(
-            "class_weight does not fit the labels",
-            got=f"{len(class_weight)} numbers",
-            expected=f"one for each class, of which there are {len(examples)} or more",
-        )
+        return float(len(stats.labels))
+    # In float64 by whole numbers: however a window is cut, its calls add up to the same denominator.
+    examples = examples_of_each_class(stats.labels, len(class_weight))
     return float(sum(weight * count for weight, count in zip(class_weight, examples, strict=True)))
 
 

@@ -22,21 +22,40 @@ def class_of_each(stats: Statistics) -> tuple[Float[Tensor, "examples classes"],
     [0, 2]
     """
     logits, labels = stats.logits, stats.labels
-    if logits.ndim != 2 or labels.shape != logits.shape[:1] or labels.dtype != torch.int64:
+    if logits.ndim != 2:
+        raise InputError("the logits are no matrix", got=tuple(logits.shape), expected="(examples, classes)")
+    _require_classes(labels, logits.shape[1])
+    return logits, labels
+
+
+def examples_of_each_class(labels: Int[Tensor, " examples"], classes: int) -> list[int]:
+    """How many examples have each class.
+
+    Raises InputError where a class is not among so many.
+
+    >>> examples_of_each_class(torch.tensor([2, 0, 2]), 3)
+    [1, 0, 2]
+    """
+    _require_classes(labels, classes)
+    counts: list[int] = torch.bincount(labels, minlength=classes).tolist()
+    return counts
+
+
+def _require_classes(labels: Tensor, classes: int) -> None:
+    if labels.ndim != 1 or labels.dtype != torch.int64:
         raise InputError(
-            "logits and classes do not fit",
-            got=f"logits {tuple(logits.shape)}, labels {tuple(labels.shape)} of {labels.dtype}",
-            expected="logits (examples, classes) and labels (examples,) of torch.int64",
+            "the labels are not one class for each example",
+            got=f"{tuple(labels.shape)} of {labels.dtype}",
+            expected="(examples,) of torch.int64",
             fix="for several labels on one example use binary_cross_entropy, binary_focal or multilabel_dice",
         )
-    if labels.numel() and not (int(labels.amin()) >= 0 and int(labels.amax()) < logits.shape[1]):
+    if labels.numel() and not (int(labels.amin()) >= 0 and int(labels.amax()) < classes):
         raise InputError(
             "a label lies outside the classes of the head",
             got=f"{int(labels.amin())} to {int(labels.amax())}",
-            expected=f"0 to {logits.shape[1] - 1}",
+            expected=f"0 to {classes - 1}",
             fix="leave examples without a label out by `keep`",
         )
-    return logits, labels
 
 
 def truth_of_each_label(stats: Statistics) -> tuple[Float[Tensor, "examples labels"], Float[Tensor, "examples labels"]]:
