@@ -52,6 +52,9 @@ class TrainConfig(Group):
     share_steps: Positive | None = Field(
         None, description="steps between measurements of each term's share of the gradient; null: chosen"
     )
+    tile_mib: Positive | None = Field(
+        None, description="MiB of logits that the objective may hold at once; null: chosen from the free memory"
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     dataloader_num_workers: Annotated[int, Field(ge=0)] = 0
     callbacks: list[str] = Field(default_factory=list, description="module:attr of TrainerCallback classes")

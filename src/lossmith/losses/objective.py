@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +31,7 @@ class Objective:
     and the loss's own parameters. A span is a name, or a list of names that add up, where -name takes away.
     `by_task: {maths: {...}}` holds the terms of a task, called maths.NAME and counted over its positions alone; the
     terms beside it are for the positions of all other tasks. A call is told a task's positions by a span `task:maths`.
+    `tile_bytes` bounds the logits held at once; by default it follows from device, free memory, vocabulary and dtype.
 
     Raises InputError (a ValueError) for what does not exist, is out of range, or has a negative weight. A term of
     weight 0 is left out with a warning.
@@ -43,14 +44,17 @@ class Objective:
     >>> value.total.backward()
     """
 
-    def __init__(self, terms: Mapping[str, float | int | Mapping[str, Any]]) -> None:
+    def __init__(self, terms: Mapping[str, float | int | Mapping[str, Any]], *, tile_bytes: int | None = None) -> None:
         self.terms: tuple[Term, ...] = read_terms(terms)
+        if tile_bytes is not None and not tile_bytes > 0:
+            raise InputError("tile_bytes is no amount of memory", got=tile_bytes, expected="a number above 0, or None")
+        self.tile_bytes = tile_bytes
 
     @classmethod
-    def of(cls, terms: tuple[Term, ...]) -> Objective:
+    def of(cls, terms: Iterable[Term], *, tile_bytes: int | None = None) -> Objective:
         """An objective of terms that another one has read."""
         objective = cls.__new__(cls)
-        objective.terms = terms
+        objective.terms, objective.tile_bytes = tuple(terms), tile_bytes
         return objective
 
     @property
@@ -123,7 +127,7 @@ class Objective:
         like = torch.empty(0, dtype=statistic_dtype(product_dtype(hidden, head.weight)), device=hidden.device)
         own, divisors = self._divisors(plan, counts)
         factors = coefficients(self.terms, divisors, like=like)
-        total, sums, notes = tiled(rows, Call(head, plan, factors, given))
+        total, sums, notes = tiled(rows, Call(head, plan, factors, given, self.tile_bytes))
         return self._value(total, sums, own=own, divisors=divisors, notes=notes)
 
     def dense(
@@ -176,7 +180,7 @@ class Objective:
             if count == 0:
                 continue
             leaf = hidden.detach().requires_grad_()
-            alone = Objective.of(tuple(term for term in self.terms if term.name == name))
+            alone = Objective.of((term for term in self.terms if term.name == name), tile_bytes=self.tile_bytes)
             with torch.enable_grad():
                 call: Callable[..., Value] = alone if isinstance(frozen, Head) else alone.dense
                 value = call(leaf, frozen, labels, spans=spans, examples=examples, embeddings=embeddings, counts=counts)
@@ -191,7 +195,8 @@ class Objective:
         """
         tokens = tuple(term for term in self.terms if term.reads == "tokens")
         outputs = tuple(term for term in self.terms if term.reads != "tokens")
-        return Objective.of(tokens) if tokens else None, Objective.of(outputs) if outputs else None
+        one, other = (Objective.of(each, tile_bytes=self.tile_bytes) if each else None for each in (tokens, outputs))
+        return one, other
 
     def weighted_by(self, counts: LabelCounts) -> tuple[Objective, dict[str, list[dict[str, Any]]]]:
         """The objective with weights that are named by a rule counted, and by term what the manifest keeps of them.
@@ -205,7 +210,7 @@ class Objective:
             terms.append(replace(term, params=params))
             if counted:
                 facts[term.name] = counted
-        return Objective.of(tuple(terms)), facts
+        return Objective.of(terms, tile_bytes=self.tile_bytes), facts
 
     def counts_on_outputs(self, outputs: Outputs) -> dict[str, float]:
         """The denominators that on_outputs would use, to be added over a window.

@@ -70,7 +70,7 @@ def build_trainer(
     """
     train = config.train
     assert train is not None
-    objective = Objective(config.objective)
+    objective = Objective(config.objective, tile_bytes=train.tile_mib * 2**20 if train.tile_mib else None)
     rows = training_rows(prepared, train, seed=config.seed)
     check_positions(prepared.audit["splits"]["train"], objective.terms)
     idle = check_positions_by_task(rows["train"], objective.terms)
