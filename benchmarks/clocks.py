@@ -26,7 +26,7 @@ _RESTING = "resting"
 
 
 class Clocks:
-    """Seconds by part. Put into a Trainer or lossmith's, which is one; on CPU, where every call ends when it returns."""
+    """Seconds by part of a Trainer, or of lossmith's, which is one; on CPU, where a call ends when it returns."""
 
     def __init__(self) -> None:
         self._part, self._since = _RESTING, 0.0
