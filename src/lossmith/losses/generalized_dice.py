@@ -27,7 +27,7 @@ def generalized_dice(stats: Statistics, *, smooth: float = 1e-5) -> Float[Tensor
     tensor([0.3333])
     """
     classes, p = stats.classes, stats.class_log_probs.exp()
-    inside = classes.sum_by_class(p * classes.is_label)
+    inside = classes.sum_at_labels(p)
     everywhere = classes.sum_by_class(p)
     count = classes.label_count.to(p.dtype)
     weight = count.pow(-2)

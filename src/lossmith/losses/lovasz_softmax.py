@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from lossmith.losses.classes import ClassPairs
-from lossmith.losses.shapes import Float
+from lossmith.losses.shapes import Bool, Float
 from lossmith.losses.statistics import Statistics
+
+# Errors of one sort, with some arrays of their size beside them.
+SORTED_AT_ONCE = {"cpu": 2**20}
+SORTED_AT_ONCE_ELSEWHERE = 2**24
 
 
 def lovasz_softmax(stats: Statistics) -> Float[Tensor, " examples"]:
@@ -25,35 +31,56 @@ def lovasz_softmax(stats: Statistics) -> Float[Tensor, " examples"]:
     >>> lovasz_softmax(Statistics(classes=pairs, class_log_probs=torch.tensor([0.25]).log()))
     tensor([0.7500])
     """
-    classes, log_p = stats.classes, stats.class_log_probs
-    errors = torch.where(classes.is_label, -torch.expm1(log_p), log_p.exp())
-    order = _by_column_then_falling(errors.detach(), classes)
-    slope = _jaccard_steps(classes, order).to(errors.dtype)
-    per_pair = errors[order] * slope
-    per_class = per_pair.new_zeros(classes.word.numel()).index_add(0, classes.column[order], per_pair)
-    return classes.mean_by_example(per_class)
+    classes = stats.classes
+    return classes.mean_by_example(_Extension.apply(stats.class_log_probs, classes))
 
 
-def _by_column_then_falling(errors: Tensor, classes: ClassPairs) -> Tensor:
-    # One sort each for all classes: a loop over them is unusable at the size of a vocabulary.
-    falling = torch.argsort(errors, descending=True, stable=True)
-    return falling[torch.argsort(classes.column[falling], stable=True)]
+class _Extension(torch.autograd.Function):
+    """Value of each class; beside the log-probabilities only the step of each error is kept, negative at labels."""
+
+    @staticmethod
+    def forward(ctx: Any, log_p: Tensor, classes: ClassPairs) -> Tensor:
+        values = [log_p[:0]]
+        steps = torch.empty_like(log_p)
+        labels = classes.label_column.split([positions for positions, _ in classes.shapes])
+        first = 0
+        for own, block, into in zip(labels, classes.blocks(log_p), classes.blocks(steps), strict=True):
+            width = max(1, SORTED_AT_ONCE.get(log_p.device.type, SORTED_AT_ONCE_ELSEWHERE) // max(1, len(block)))
+            for start in range(0, block.shape[1], width):
+                some = slice(start, start + width)
+                column = torch.arange(first, first + block.shape[1], device=own.device)[some]
+                value, step = _extend(block[:, some].t(), own == column[:, None])
+                values.append(value)
+                into[:, some] = step.t()
+            first += block.shape[1]
+        ctx.save_for_backward(log_p, steps)
+        ctx.classes = classes
+        return torch.cat(values)
+
+    @staticmethod
+    def backward(ctx: Any, by_class: Tensor) -> tuple[Tensor, None]:
+        log_p, steps = ctx.saved_tensors
+        slope = log_p.exp() * steps
+        by_example = by_class.split([classes for _, classes in ctx.classes.shapes])
+        blocks = zip(ctx.classes.blocks(slope), by_example, strict=True)
+        return torch.cat([slope[:0], *((block * own).flatten() for block, own in blocks)]), None
 
 
-def _jaccard_steps(classes: ClassPairs, order: Tensor) -> Tensor:
-    """Increase of the Jaccard loss as each position joins the errors of its class, worst first; float64."""
-    column, truth = classes.column[order], classes.is_label[order].long()
-    pairs = torch.arange(order.numel(), device=order.device)
-    size = torch.bincount(column, minlength=classes.word.numel())
-    first = (size.cumsum(0) - size)[column]
-    hits = truth.cumsum(0)
-    hits_before = (hits - truth)[first]
-    hits = hits - hits_before
-    taken = pairs - first + 1
-    count = classes.label_count[column]
-    loss = 1.0 - (count - hits).double() / (count + taken - hits).double()
-    previous = 1.0 - (count - hits + truth).double() / (count + (taken - 1) - (hits - truth)).double()
-    return loss - previous
+def _extend(
+    log_p: Float[Tensor, "classes positions"], is_label: Bool[Tensor, "classes positions"]
+) -> tuple[Float[Tensor, " classes"], Float[Tensor, "classes positions"]]:
+    """The extension of each class, and the increase of its Jaccard loss as each error joins those above it."""
+    errors = torch.where(is_label, -torch.expm1(log_p), log_p.exp())
+    # One sort for all classes: a loop over them is unusable at the size of a vocabulary.
+    errors, order = errors.sort(dim=1, descending=True)
+    hit = is_label.gather(1, order)
+    positives = is_label.sum(1, keepdim=True)
+    hits = hit.cumsum(1, dtype=errors.dtype)
+    # Positives and the false ones so far. In closed form, since a difference of losses would lose its digits.
+    union = torch.arange(1, errors.shape[1] + 1, device=errors.device) - hits + positives
+    step = torch.where(hit, -1.0 / union, (positives - hits) / (union * (union - 1.0)))
+    value = (errors * step.abs()).sum(1)
+    return value, torch.empty_like(step).scatter_(1, order, step)
 
 
 lovasz_softmax.kind = "set"  # type: ignore[attr-defined]

@@ -28,11 +28,10 @@ def tversky(
     tensor([0.3333])
     """
     classes, p = stats.classes, stats.class_log_probs.exp()
-    missing = -torch.expm1(stats.class_log_probs)
-    inside = classes.sum_by_class(p * classes.is_label)
+    inside = classes.sum_at_labels(p)
     # Sums of their own, not differences: S_c - I_c of a learnt class would be rounding noise.
-    false_positive = classes.sum_by_class(p * ~classes.is_label)
-    false_negative = classes.sum_by_class(missing * classes.is_label)
+    false_positive = classes.sum_by_class(p.index_fill(0, classes.label_pair, 0.0))
+    false_negative = classes.sum_at_labels(-torch.expm1(stats.class_log_probs))
     overlap = (inside + smooth) / (inside + alpha * false_positive + beta * false_negative + smooth)
     return 1.0 - classes.mean_by_example(overlap)
 
