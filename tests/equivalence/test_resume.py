@@ -62,12 +62,12 @@ def history(run: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in line.items() if k != "seconds"} for line in read_jsonl(RunFolder(run).history)]
 
 
-def patience(run: Path) -> dict[str, Any]:
+def patience(run: Path, *, stopping: bool = True) -> dict[str, Any]:
     last = complete_checkpoints(RunFolder(run).checkpoints)[-1]
     state = json.loads((last / "trainer_state.json").read_text())
     return {
         "step": step_of(last),
-        "stopping": state["stateful_callbacks"]["EarlyStopping"],
+        "stopping": state["stateful_callbacks"]["EarlyStopping"] if stopping else None,
         "best": state["best_metric"],
     }
 
@@ -117,6 +117,47 @@ def test_killed_at_random_moments_it_ends_as_the_undisturbed_run(
     first, second = (load_file(run / "model" / "model.safetensors") for run in (whole, folder))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert first.keys() == second.keys()
+
+
+@pytest.mark.timeout(900)
+def test_two_processes_killed_and_resumed_end_as_undisturbed(overrides: Callable[..., list[str]], tmp_path: Path):
+    # Dropout draws other random numbers in each process, so that each must take up its own.
+    steps = {**STEPS, "per_device_train_batch_size": 1, "num_train_epochs": 3, "early_stopping_patience": "null"}
+
+    def together(given: list[str], *flags: str) -> list[str]:
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+        return [*torchrun, *command(given, *flags)[1:]]
+
+    def run_whole(given: list[str], *flags: str) -> None:
+        done = subprocess.run(
+            together(given, *flags), env=environment(), capture_output=True, text=True, check=False, timeout=300
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    undisturbed = [*overrides("undisturbed", OBJECTIVE, **steps), *DROPOUT]
+    run_whole(undisturbed)
+    disturbed = [*overrides("disturbed", OBJECTIVE, **steps), *DROPOUT]
+    whole, folder = (tmp_path / "runs" / name for name in ("undisturbed", "disturbed"))
+    assert RunFolder(whole).manifest()["processes"] == 2
+    checkpoints = RunFolder(folder).checkpoints
+    process = subprocess.Popen(
+        together(disturbed), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        while process.poll() is None and not ((saved := complete_checkpoints(checkpoints)) and step_of(saved[-1]) >= 6):
+            time.sleep(0.005)
+        assert process.poll() is None, "training was over before it could be killed: make it longer"
+    finally:
+        # The group of the launcher, which is of its own: both workers with it.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    run_whole(disturbed, "--resume")
+    assert history(folder) == history(whole)
+    assert patience(folder, stopping=False) == patience(whole, stopping=False)
+    first, second = (load_file(run / "model" / "model.safetensors") for run in (whole, folder))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_an_unfinished_folder_is_refused_and_both_flags_are_named(overrides: Callable[..., list[str]], tmp_path: Path):

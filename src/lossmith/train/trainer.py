@@ -262,6 +262,8 @@ class ObjectiveTrainer(Trainer):
         folder, best = self.work.run.checkpoints, self._best_checkpoint()
         if self.is_world_process_zero():
             shutil.rmtree(folder / STAGING, ignore_errors=True)
+        # Another process may be about to write its random state there.
+        self.accelerator.wait_for_everyone()
         self._staging = True
         try:
             super()._save_checkpoint(model, trial)
