@@ -1,22 +1,14 @@
-"""Law 1 swept over the tables: 8 x 1 = 4 x 2 = 2 x 4 for every loss counted by token or example, and every task."""
+"""Law 1 swept over the losses: 8 x 1 = 4 x 2 = 2 x 4 for each that is counted by token or example."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 import torch
 from torch import Tensor
-from transformers import TrainerCallback
 
-from lossmith.config.load import load_config, require_complete
 from lossmith.losses import LOSSES, Head, Objective
-from lossmith.names import TASKS
-from lossmith.runs import RunFolder
-from lossmith.train.loop import build_trainer, fit
-from lossmith.train.run import prepare_in
 
 COUNTED = [name for name, row in LOSSES.items() if row.reads == "tokens"]
 CUTS = ((8, 1), (4, 2), (2, 4), (1, 8))
@@ -95,63 +87,3 @@ def test_scope_batch_alone_depends_on_the_cut(name: str):
     whole, _, true = gradients(objective, examples, 8)
     pieces, _, found = gradients(objective, examples, 2)
     assert not torch.allclose(whole, pieces, rtol=1e-3) or not torch.allclose(found, true, rtol=1e-3)
-
-
-# A task's own configuration; every task of the table has one here.
-RUNS: dict[str, list[str]] = {
-    "causal": [
-        "model.base=scratch-tiny", "model.vocab_size=290", "model.hidden_size=16", "model.num_hidden_layers=1",
-        "model.num_attention_heads=2",
-        "data.template={prompt: '{{ p }}', answer: '{% span \"part\" %}{{ a }}{% endspan %}{{ b }}'}",
-    ],
-}  # fmt: skip
-
-
-class FirstGradient(TrainerCallback):
-    """The gradient of the first window, as it stands before the optimizer's step."""
-
-    found: dict[str, Tensor]
-
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-        self.found = {n: p.grad.clone() for n, p in more["model"].named_parameters() if p.grad is not None}
-
-
-@pytest.fixture
-def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
-    monkeypatch.setenv("LOSSMITH_CACHE", str(tmp_path / "cache"))
-
-    def write() -> Path:
-        file = tmp_path / "records.jsonl"
-        lines = [f'{{"p": "{"pq"[n % 2] * (n + 1)}", "a": "{"xy" * n}z", "b": "{n}" }}' for n in range(8)]
-        file.write_text("\n".join(lines))
-        return file
-
-    return write
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_every_task_trains_a_window_cut_anyhow_to_one_gradient(task: str, records: Callable[[], Path], tmp_path: Path):
-    assert set(RUNS) == set(TASKS)
-    assert "tokens" in TASKS[task].losses
-    terms = ", ".join(f"{name}: {{weight: 0.2, span: part}}" for name in COUNTED)
-    gradients = []
-    for size, accumulation in CUTS:
-        given = [
-            *RUNS[task], f"data.files={records()}", "data.split={validation: 0, test: 0}", f"runs_dir={tmp_path}",
-            f"name={size}x{accumulation}", f"objective={{{terms}}}", "train.device=cpu", "tracking.report_to=[]",
-            f"train.per_device_train_batch_size={size}", f"train.gradient_accumulation_steps={accumulation}",
-            "train.num_train_epochs=1", "train.eval_strategy=no", "train.save_strategy=no", "train.max_grad_norm=0",
-            "train.load_best_model_at_end=false",
-        ]  # fmt: skip
-        config = require_complete(load_config(task, given))
-        assert config.train is not None
-        run = RunFolder(tmp_path / config.name)
-        trainer, _ = build_trainer(run, config, prepare_in(run, config), warn=lambda _: None)
-        watch = FirstGradient()
-        trainer.add_callback(watch)
-        fit(trainer, run, config.train, total_steps=trainer.work.total_steps)
-        assert trainer.state.global_step == 1
-        gradients.append(watch.found)
-    for other in gradients[1:]:
-        for name, true in gradients[0].items():
-            assert float((other[name] - true).norm()) < 2e-5 * float(true.norm()), name
