@@ -65,7 +65,9 @@ class HiddenCapture:
     def _remember(self, hidden: Tensor, *_: Any, **__: Any) -> Tensor:
         assert self._open is not None
         self._open.remember(hidden)
-        return hidden[..., :1]
+        # Nothing is learned from this column; torch.compile warns of tensors inside a gradient that it finds between
+        # two graphs.
+        return hidden[..., :1].detach()
 
     def __enter__(self) -> Captured:
         if self._open is not None:
