@@ -53,8 +53,9 @@ class _Tiled(torch.autograd.Function):
         rows = hidden.detach().to(dtype)
         gradients = Gradients(
             hidden=torch.zeros_like(rows, dtype=statistics) if needed[0] else None,
-            weight=torch.zeros_like(weight, dtype=statistics) if needed[1] else None,
+            weight=torch.empty_like(weight, dtype=statistics) if needed[1] else None,
             bias=torch.zeros_like(bias, dtype=statistics) if bias is not None and needed[2] else None,
+            blank=needed[1],
         )
         # In 16 bits gradients are made as multiples of the largest coefficient: 1 / tokens of a window underflows.
         largest = call.coefficients.amax()
@@ -70,6 +71,7 @@ class _Tiled(torch.autograd.Function):
             tile_bytes=call.tile_bytes,
         )
         engine.run(gradients)
+        gradients.fill_blank()
         notes.update(engine.notes)
         ctx.gradients, ctx.unit, ctx.weight_given = gradients, unit, False
         ctx.dtypes = (hidden.dtype, weight.dtype, None if bias is None else bias.dtype)

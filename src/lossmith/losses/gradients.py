@@ -16,11 +16,15 @@ BLOCK_ROWS = 256
 
 @dataclass
 class Gradients:
-    """Gradients of the total by the hidden rows and the head, at least in fp32; None where they are not wanted."""
+    """Gradients of the total by the hidden rows and the head, at least in fp32; None where they are not wanted.
+
+    `blank` says that the weight's memory was never written to: zeros would be one more walk over it.
+    """
 
     hidden: Tensor | None = None
     weight: Tensor | None = None
     bias: Tensor | None = None
+    blank: bool = False
 
     @property
     def wanted(self) -> bool:
@@ -40,15 +44,28 @@ class Gradients:
             self.hidden[at].addmm_(slope, weight[words])
         elif self.hidden is not None:
             self.hidden[at] += slope @ weight[words]
-        if self.weight is not None and self.weight.dtype == slope.dtype:
+        if self.weight is None:
+            pass
+        elif self.weight.dtype == slope.dtype and self.blank and slope.shape[1] == self.weight.shape[0]:
+            torch.mm(slope.t(), hidden[at], out=self.weight)
+            self.blank = False
+        elif self.weight.dtype == slope.dtype:
+            self.fill_blank()
             self.weight[words].addmm_(slope.t(), hidden[at])
-        elif self.weight is not None:
+        else:
+            self.fill_blank()
             # Adding tiles in 16 bits would lose what one dense product keeps.
             for start in range(0, slope.shape[1], BLOCK_WORDS):
                 part = slope[:, start : start + BLOCK_WORDS]
                 self.weight[words][start : start + BLOCK_WORDS] += part.t() @ hidden[at]
         if self.bias is not None:
             self.bias[words] += slope.sum(0, dtype=self.bias.dtype)
+
+    def fill_blank(self) -> None:
+        """Make memory that was never written to zeros."""
+        if self.weight is not None and self.blank:
+            self.weight.zero_()
+        self.blank = False
 
 
 def add_words(
