@@ -11,7 +11,7 @@ from torch import Tensor
 from lossmith.losses import Objective
 from tests.oracles import heads, set_losses, token_losses
 
-from .batches import TOKEN_LOSSES, Batch, make_batch, relative_error
+from .batches import Batch, make_batch, relative_error
 
 TOKEN_CASES: list[tuple[str, dict[str, Any]]] = [
     ("cross_entropy", {}),
@@ -96,19 +96,6 @@ def test_fp32_is_near_the_definition(name: str, parameters: dict[str, Any]) -> N
     assert value.parts[name] == pytest.approx(float(true.detach()), rel=2e-6, abs=1e-7)
     for found, truth in zip(torch.autograd.grad(value.total, single.leaves), expected, strict=True):
         assert relative_error(found, truth) < 2e-6
-
-
-@pytest.mark.parametrize("spread", [0.01, 1.0, 30.0])
-def test_values_stay_in_the_range_of_their_row(spread: float) -> None:
-    seen = set()
-    for name, row in TOKEN_LOSSES.items():
-        batch = make_batch(positions=40, spread=spread, dtype=torch.float32)
-        span = "ingredients" if name == "sinkhorn" else "answer"
-        value = Objective({name: {"span": span}})(*batch.arguments(), **batch.keywords).parts[name]
-        slack = 1e-4 if name == "sinkhorn" else 1e-6
-        assert row.low - slack <= value <= row.high + slack, name
-        seen.add(name)
-    assert len(seen) == 9
 
 
 def test_entropy_penalty_is_minus_log_vocabulary_at_uniform() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lossmith.cli.options import Json
-from lossmith.errors import unknown_name
+from lossmith.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from lossmith.config.objective import WrittenTerm
@@ -110,14 +110,35 @@ TABLES: Mapping[str, Callable[[], list[Row]]] = {
 
 def list_(
     what: Annotated[str, typer.Argument(metavar="WHAT", help="presets, losses, metrics, tasks or models.")],
+    check: Annotated[
+        str | None,
+        typer.Option("--check", metavar="LOSS", help="With losses: try the laws on one, or on my_pkg.losses:poly1."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="With --check: a parameter of the loss, as gamma=1."),
+    ] = None,
     json_: Json = False,
 ) -> None:
-    """Show a table of what there is to choose from.
+    """Show a table of what there is to choose from, or try whether a loss keeps the laws of losses.
 
-    Example: lossmith list losses
+    Example: lossmith list losses --check focal --set gamma=1
     """
     if what not in TABLES:
         raise unknown_name("table", what, TABLES)
+    if check is not None:
+        if what != "losses":
+            raise InputError(
+                "--check tries a loss", got=f"list {what} --check", fix=f"lossmith list losses --check {check}"
+            )
+        from lossmith.cli.laws import check as carry_out
+
+        carry_out(check, set_ or [], as_json=json_)
+        return
+    if set_:
+        raise InputError(
+            "--set goes with --check", got=" ".join(set_), fix="lossmith list losses --check LOSS --set ..."
+        )
     rows = TABLES[what]()
     if json_:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lossmith.errors import InputError
 from lossmith.losses.reading import Reading
 from lossmith.losses.shapes import Float, Int
 from lossmith.losses.statistics import Statistics
@@ -52,12 +51,11 @@ def term_sum(reading: Reading, inputs: Inputs) -> tuple[Float[Tensor, ""], dict[
     term = reading.term
     own = {need: inputs.position[need] for need in term.needs if need in inputs.position}
     stats = Statistics(**own)
-    positions = inputs.labels.numel()
-    expected = (positions,)
+    shape, of = (inputs.labels.numel(),), "each position"
     if term.kind == "set":
         stats.example, stats.examples, stats.item = reading.example, reading.examples, reading.item
         stats.notes = {}
-        expected = (reading.examples,)
+        shape, of = (reading.examples,), "each example"
         if "class_log_probs" in term.needs:
             stats.classes, stats.class_log_probs = reading.classes, inputs.class_log_probs
         if "expected_embedding" in term.needs and inputs.embeddings is not None:
@@ -65,13 +63,7 @@ def term_sum(reading: Reading, inputs: Inputs) -> tuple[Float[Tensor, ""], dict[
             gold = inputs.embeddings.matrix[inputs.labels]
             stats.label_embedding = gold if inputs.expected_embedding is None else gold.to(inputs.expected_embedding)
             stats.embedding_scale = inputs.embeddings.scale
-    values = term.function(stats, **term.formula_parameters)
-    if not isinstance(values, Tensor) or values.shape != expected:
-        raise InputError(
-            f"the loss '{term.loss}' returned another shape than a {term.kind} loss must",
-            got=tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__,
-            expected=f"{expected}, one value for each {'position' if term.kind == 'separable' else 'example'}",
-        )
+    values = term.values(stats, shape=shape, of=of)
     notes = {name: note.detach().mean() for name, note in vars(stats).get("notes", {}).items()}
     return values.sum(), notes
 

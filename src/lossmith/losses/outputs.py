@@ -184,14 +184,8 @@ def _sum(term: Term, read: Outputs, count: float) -> Float[Tensor, ""]:
     if not read.examples:
         made = [held[:0].sum() for name, held in vars(stats).items() if name in MADE_BY_THE_MODEL]
         return torch.stack(made).sum()
-    values = term.function(stats, **term.params)
-    expected = (read.examples,) if term.kind == "separable" else ()
-    if not isinstance(values, Tensor) or values.shape != expected:
-        raise InputError(
-            f"the loss '{term.loss}' returned another shape than a {term.kind} loss of outputs must",
-            got=tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__,
-            expected=f"{expected}, {'one value for each example' if expected else 'one number'}",
-        )
+    shape, of = ((read.examples,), "each example") if term.kind == "separable" else ((), "all examples together")
+    values = term.values(stats, shape=shape, of=of)
     # One value for all examples stands for each unit of its denominator.
     return values.sum() if term.kind == "separable" else values * count
 

@@ -37,3 +37,5 @@ def self_adjusting_dice(
 
 self_adjusting_dice.kind = "separable"  # type: ignore[attr-defined]
 self_adjusting_dice.needs = ("label_log_prob",)  # type: ignore[attr-defined]
+# The detached factor is left out of the gradient on purpose.
+self_adjusting_dice.exact_with = {"detach": False}  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from lossmith.config.objective import TERM_KEYS, WrittenTerm, accepts, in_words, written_terms
 from lossmith.errors import InputError, nearest
-from lossmith.losses.statistics import HEAD_STATISTICS, POSITION_STATISTICS, SET_STATISTICS
+from lossmith.losses.statistics import HEAD_STATISTICS, POSITION_STATISTICS, SET_STATISTICS, Statistics
 from lossmith.names import SCOPE, LossRow, Parameter, Reads, Unit, find_loss, load_attribute
 
 # Parameters that say over what the statistics are taken; they shape what the formula reads and never reach it.
@@ -28,8 +29,8 @@ class Term:
     `unit` is what its denominator counts: token (positions), example (examples, with positions where it reads
     tokens), set (one for each call, for a set loss with scope batch), or what the function's own `count` adds up:
     weight (weights of the examples), value (present values). A term that reads the outputs of a head has no span.
-    Of its spans it reads the positions of `task` alone, where it stands
-    under by_task, and those of no task in `other_than`, where it stands beside.
+    Of its spans it reads the positions of `task` alone, where it stands under by_task, and those of no task in
+    `other_than`, where it stands beside.
     """
 
     name: str
@@ -63,6 +64,32 @@ class Term:
         """The parameters that the function itself takes."""
         shaping = {parameter.name for parameter in STATISTIC_PARAMETERS}
         return {name: value for name, value in self.params.items() if name not in shaping}
+
+    def values(self, stats: Statistics, *, shape: tuple[int, ...], of: str) -> Tensor:
+        """What the function gives for these statistics: one for each `of`, in all (*shape).
+
+        Raises InputError where a function of the user's own fails, and for another shape or whole numbers.
+        """
+        try:
+            values = self.function(stats, **self.formula_parameters)
+        except Exception as error:
+            if isinstance(error, InputError) or ":" not in self.loss:
+                raise
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            raise InputError(
+                f"the loss '{self.loss}' failed: {type(error).__name__}: {error}",
+                got=f"{last.filename} line {last.lineno}: {last.line}",
+                expected=f"{shape}, one value for {of}",
+                fix="`lossmith list losses --check` tries a loss on a few made-up positions",
+            ) from error
+        if not isinstance(values, Tensor) or values.shape != shape or not values.is_floating_point():
+            found = f"{tuple(values.shape)} of {values.dtype}" if isinstance(values, Tensor) else type(values).__name__
+            raise InputError(
+                f"the loss '{self.loss}' returned something else than a {self.kind} loss must",
+                got=found,
+                expected=f"{shape} of floating point, one value for {of}",
+            )
+        return values
 
 
 def read_terms(terms: Mapping[str, float | int | Mapping[str, Any]]) -> tuple[Term, ...]:
@@ -127,27 +154,7 @@ def _needs(function: Callable[..., Tensor], params: Mapping[str, Any], *, row: L
 def _own_term(name: str, path: str, parameters: Mapping[str, Any], *, weight: float, span: Any) -> Term:
     """A term whose loss is a function of the user's own, module:function."""
     function = load_attribute(path, what="loss")
-    kind, needs = getattr(function, "kind", None), getattr(function, "needs", None)
-    if not callable(function) or kind not in ("separable", "set"):
-        raise InputError(
-            f"the loss '{path}' does not say what kind it is",
-            got=f"kind = {kind!r}",
-            expected="a function with the attribute kind = 'separable' or 'set'",
-            fix=f"after its definition: {path.partition(':')[2]}.kind = 'separable'",
-        )
-    asked = (needs,) if isinstance(needs, str) else tuple(needs or ())
-    reads: Reads = next((head for head, held in HEAD_STATISTICS.items() if asked and held.keys() >= {*asked}), "tokens")
-    tokens = [*POSITION_STATISTICS, *(SET_STATISTICS if kind == "set" else ())]
-    known = {"tokens": tokens, **HEAD_STATISTICS}[reads]
-    if not asked or any(need not in known for need in asked):
-        wrong = next((need for need in asked if need not in known), "")
-        near = nearest(wrong, [*tokens, *(name for held in HEAD_STATISTICS.values() for name in held)])
-        raise InputError(
-            f"the loss '{path}' asks for statistics that do not exist for a {kind} loss",
-            got=f"needs = {needs!r}",
-            expected="; or ".join(", ".join(names) for names in (tokens, *HEAD_STATISTICS.values())),
-            fix=f"did you mean '{near}'?" if near else None,
-        )
+    kind, asked, reads = _own_facts(path, function)
     own = list(inspect.signature(function).parameters.values())
     takes = {p.name: p.default for p in own[1:] if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
     anything = any(p.kind is p.VAR_KEYWORD for p in own)
@@ -178,6 +185,40 @@ def _own_term(name: str, path: str, parameters: Mapping[str, Any], *, weight: fl
         needs=asked,
         reads=reads,
     )
+
+
+def _own_facts(path: str, function: Any) -> tuple[Literal["separable", "set"], tuple[str, ...], Reads]:
+    """Kind, needs and what is read, as the function says by its attributes."""
+    kind, needs = getattr(function, "kind", None), getattr(function, "needs", None)
+    if not callable(function) or kind not in ("separable", "set"):
+        raise InputError(
+            f"the loss '{path}' does not say what kind it is",
+            got=f"kind = {kind!r}",
+            expected="a function with the attribute kind = 'separable' or 'set'",
+            fix=f"after its definition: {path.partition(':')[2]}.kind = 'separable'",
+        )
+    asked = (needs,) if isinstance(needs, str) else tuple(needs or ())
+    if not asked:
+        raise InputError(
+            f"the loss '{path}' does not say which statistics it reads",
+            got=f"needs = {needs!r}",
+            expected="; or ".join(
+                ", ".join(held) for held in (POSITION_STATISTICS, SET_STATISTICS, *HEAD_STATISTICS.values())
+            ),
+            fix=f"after its definition: {path.partition(':')[2]}.needs = ('label_log_prob',)",
+        )
+    reads: Reads = next((head for head, held in HEAD_STATISTICS.items() if held.keys() >= {*asked}), "tokens")
+    tokens = [*POSITION_STATISTICS, *(SET_STATISTICS if kind == "set" else ())]
+    known = {"tokens": tokens, **HEAD_STATISTICS}[reads]
+    if wrong := next((need for need in asked if need not in known), None):
+        near = nearest(wrong, [*tokens, *(name for held in HEAD_STATISTICS.values() for name in held)])
+        raise InputError(
+            f"the loss '{path}' asks for statistics that do not exist for a {kind} loss",
+            got=f"needs = {needs!r}",
+            expected="; or ".join(", ".join(names) for names in (tokens, *HEAD_STATISTICS.values())),
+            fix=f"did you mean '{near}'?" if near else None,
+        )
+    return kind, asked, reads
 
 
 def _weight(name: str, weight: Any) -> float:

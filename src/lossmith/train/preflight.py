@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -17,7 +18,6 @@ from lossmith.errors import ConfigError, DataError, nearest
 from lossmith.evaluate.run import check_asked
 from lossmith.generate.settings import check_settings
 from lossmith.models.scratch import check_scratch
-from lossmith.names import load_attribute
 from lossmith.tasks.rows import Rows, positions_of_task
 from lossmith.train.arguments import check_names as check_train_names
 
@@ -59,12 +59,25 @@ def check_names(config: Config) -> None:
     steps_of(config.data.normalize)
     if config.model.is_scratch:
         check_scratch(config.model, chat_template=CHAT_TEMPLATE)
-    for term in written_terms(config.objective):
-        if term.is_own:
-            load_attribute(term.loss, what="loss")
+    if any(term.is_own for term in written_terms(config.objective)):
+        _try_own_losses(config.objective)
     if config.train is not None:
         check_train_names(config.train)
         _check_trackers(config.tracking.report_to)
+
+
+def _try_own_losses(objective: Mapping[str, Any]) -> None:
+    """A loss of the user's own is read and called once before data are prepared for it."""
+    from lossmith.losses.terms import read_terms
+    from lossmith.losses.trials import try_once
+
+    with warnings.catch_warnings():
+        # Terms of weight 0 are told when training starts.
+        warnings.simplefilter("ignore", UserWarning)
+        terms = read_terms(objective)
+    for term in terms:
+        if ":" in term.loss:
+            try_once(term)
 
 
 def _check_trackers(names: Sequence[str]) -> None:
