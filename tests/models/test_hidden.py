@@ -95,3 +95,15 @@ def test_scale_is_the_spread_of_real_rows():
     model.get_input_embeddings().weight.data.fill_(0.25)
     with pytest.raises(LossmithError, match="all rows"):
         embedding_scale(model, 90)
+
+
+@pytest.mark.parametrize("layer", ["lm_head", "model.embed_tokens"])
+def test_lora_is_the_matrix_that_peft_would_merge(layer):
+    model = with_lora(build("llama", tied=False), targets=[layer], use_rslora=True).eval()
+    wrapped = model.get_base_model().get_submodule(layer)
+    expected = wrapped.get_base_layer().weight + wrapped.get_delta_weight("default")
+    found = head_of(model).weight if layer == "lm_head" else input_embedding(model)
+    torch.testing.assert_close(found, expected)
+    with model.disable_adapter():
+        found = head_of(model).weight if layer == "lm_head" else input_embedding(model)
+        assert torch.equal(found, wrapped.get_base_layer().weight)

@@ -68,12 +68,24 @@ def _with_lora(layer: Any) -> Matrix:
         dropout = layer.lora_dropout[adapter] if adapter in layer.lora_dropout else nn.Identity()
         if layer.training and getattr(dropout, "p", 0.0) > 0:
             reason = f"the LoRA on it drops inputs at random (lora_dropout {dropout.p:g}) while training"
-        delta = gathered(layer.get_delta_weight(adapter))
+        delta = _delta(layer, adapter)
         weight = weight.to(delta.dtype) + delta
         if adapter in getattr(layer, "lora_B", {}) and layer.lora_B[adapter].bias is not None:
             shift = gathered(layer.lora_B[adapter].bias) * layer.scaling[adapter]
             bias = shift if bias is None else bias + shift
     return Matrix(weight, bias, reason)
+
+
+def _delta(layer: Any, adapter: str) -> Tensor:
+    """What LoRA adds to the weight; of sharded matrices the two thin ones are gathered, not their product."""
+    if adapter in layer.lora_A:
+        down, up = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight
+        turned = layer.fan_in_fan_out
+    else:
+        down, up = layer.lora_embedding_A[adapter], layer.lora_embedding_B[adapter]
+        turned = True
+    product = gathered(up) @ gathered(down)
+    return (product.T if turned else product) * layer.scaling[adapter]
 
 
 def _plain(module: nn.Module) -> Matrix:
