@@ -86,7 +86,7 @@ def kill_when(process: subprocess.Popen[bytes], ready: Callable[[], bool], *, af
 
 
 # With an adapter dropout draws random numbers; with all weights the embeddings move, and the scale of Sinkhorn's points
-# with them, which is measured at evaluations alone.
+# with them.
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "more", [pytest.param(DROPOUT, id="adapter"), pytest.param(["train.learning_rate=0.003"], id="all weights")]

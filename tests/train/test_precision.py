@@ -34,7 +34,7 @@ def test_bf16_on_a_cpu_computes_under_autocast_and_trains_fp32(
         seen.append(parts.hidden.dtype)
         return parts
 
-    watched.refresh_scale, watched.scale = forward.refresh_scale, forward.scale  # type: ignore[attr-defined]
+    watched.refresh_scale = forward.refresh_scale  # type: ignore[attr-defined]
     object.__setattr__(built.trainer.work, "forward", watched)
     windows = Windows(built.trainer, built.loaded.model)
     history = built.fit()
@@ -96,7 +96,7 @@ def test_lora_trains_the_adapters_and_leaves_the_head_frozen(build: Callable[...
         heads.append(parts.head.weight.requires_grad)
         return parts
 
-    watched.refresh_scale, watched.scale = forward.refresh_scale, forward.scale  # type: ignore[attr-defined]
+    watched.refresh_scale = forward.refresh_scale  # type: ignore[attr-defined]
     object.__setattr__(built.trainer.work, "forward", watched)
     built.fit()
     assert heads == [False, False], "a frozen head takes the engine's path without head gradients"

@@ -132,6 +132,12 @@ def input_embedding(model: nn.Module) -> Tensor:
     return found.weight.detach()
 
 
+def embedding_trains(model: nn.Module) -> bool:
+    """Whether any number of the input embedding is trained, by itself or through an adapter on it."""
+    inner: Any = unwrap(model)
+    return any(parameter.requires_grad for parameter in inner.get_input_embeddings().parameters())
+
+
 @torch.no_grad()
 def embedding_scale(model: nn.Module, real_tokens: int) -> float:
     """sqrt(mean_v |E_v - mean E|^2) over the first `real_tokens` rows of the input embedding, above 0.
@@ -139,14 +145,19 @@ def embedding_scale(model: nn.Module, real_tokens: int) -> float:
     Rows beyond the tokenizer's length are padding of the matrix and hold no word.
     """
     rows = input_embedding(model)[:real_tokens]
-    # In pieces: a float64 copy of 150,000 words would be larger than the model's own matrix.
-    total = torch.zeros(rows.shape[1], dtype=torch.float64)
-    squares = 0.0
-    for piece in rows.split(8192):
-        wide = piece.to("cpu", torch.float64)
+    if rows.device.type == "mps":
+        # No float64 there.
+        rows = rows.cpu()
+    total = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
+    squares = total.new_zeros(())
+    # In pieces: a float64 copy of 150,000 words would be larger than the model's own matrix. On CPU each stays in the
+    # cache, which makes the whole three times as fast.
+    numbers = 2**19 if rows.device.type == "cpu" else 2**24
+    for piece in rows.split(max(1, numbers // rows.shape[1])):
+        wide = piece.double()
         total += wide.sum(0)
-        squares += float(wide.square().sum())
-    spread = squares / len(rows) - float((total / len(rows)).square().sum())
+        squares += torch.dot(wide.flatten(), wide.flatten())
+    spread = float(squares / len(rows) - (total / len(rows)).square().sum())
     if spread <= 0:
         raise LossmithError("all rows of the input embedding are equal: distances between words mean nothing", got=0.0)
     return float(spread**0.5)

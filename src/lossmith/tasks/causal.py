@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lossmith.losses import Head, task_span
-from lossmith.models.heads import embedding_scale, head_of, input_embedding, own_logits
+from lossmith.models.heads import embedding_scale, embedding_trains, head_of, input_embedding, own_logits
 from lossmith.models.hidden import Captured, capture_hidden
 from lossmith.tasks.parts import Parts
 
@@ -88,9 +88,9 @@ class CausalForward:
         self.scale: float | None = None
 
     def refresh_scale(self) -> float | None:
-        """Measure the spread of the input embeddings anew; called at the start and at each evaluation."""
-        if self._needs_embeddings:
-            self.scale = float(embedding_scale(self._model, self._real_tokens))
+        """The spread of the input embeddings, where a term asks; measured anew only while they train."""
+        if self._needs_embeddings and (self.scale is None or embedding_trains(self._model)):
+            self.scale = embedding_scale(self._model, self._real_tokens)
         return self.scale
 
     def __call__(self, wrapped: nn.Module, batch: dict[str, Any]) -> Parts:
@@ -101,8 +101,9 @@ class CausalForward:
         hidden, head = self._read(captured, inputs, mask=batch["mask"])
         embeddings = None
         if self._needs_embeddings:
-            scale = self.scale if self.scale is not None else self.refresh_scale()
-            embeddings = (input_embedding(self._model), float(scale or 1.0))
+            scale = self.scale or self.refresh_scale()
+            assert scale is not None
+            embeddings = (input_embedding(self._model), scale)
         return Parts(
             hidden=hidden,
             head=head,

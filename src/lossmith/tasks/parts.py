@@ -52,17 +52,16 @@ class Parts:
 
 
 class Forward(Protocol):
-    """How a task carries a batch through a model; `scale` is the spread of the input embeddings, where a term asks.
-
-    The scale is a constant of the steps between two measurements, so a resumed training takes it up as it was.
-    """
-
-    scale: float | None
+    """How a task carries a batch through a model."""
 
     def __call__(self, wrapped: nn.Module, batch: dict[str, Any], /) -> Parts:
         """The positions of a batch."""
         ...
 
     def refresh_scale(self) -> float | None:
-        """Measure the scale anew."""
+        """Measure the spread of the input embeddings, where a term asks for it, as they are now.
+
+        Called before each window and each evaluation: the scale is a constant of the window, and neither evaluations
+        nor a resumed training have a part in it.
+        """
         ...

@@ -30,7 +30,6 @@ class Tally:
     seconds_before: float = 0.0
     shares: dict[str, float] = field(default_factory=dict)
     quiet: dict[str, int] = field(default_factory=dict)
-    embedding_scale: float | None = None
     started: float = field(default_factory=time.monotonic)
 
     def add(self, sums: Mapping[str, Tensor], counts: Mapping[str, float | Tensor], tokens: int) -> None:
@@ -99,7 +98,6 @@ class Tally:
                     "seconds": self.seconds,
                     "shares": self.shares,
                     "quiet": self.quiet,
-                    "embedding_scale": self.embedding_scale,
                 }
             ),
             encoding="utf-8",
@@ -112,7 +110,6 @@ class Tally:
             self.sums, self.counts = dict(state["sums"]), dict(state["counts"])
         self.tokens, self.seconds_before = int(state["tokens"]), float(state["seconds"])
         self.shares, self.quiet = dict(state["shares"]), dict(state["quiet"])
-        self.embedding_scale = state["embedding_scale"]
         self.started = time.monotonic()
 
 

@@ -102,6 +102,7 @@ class ObjectiveTrainer(Trainer):
         self._window = reduce_over_processes(window, device)
         self._window_rows = [batch["rows"] for batch in batches]
         self._finite = []
+        self.work.forward.refresh_scale()
         step = self.state.global_step + 1
         self._measure_shares = len(window) > 1 and (step == 1 or step % self.work.share_steps == 0)
         return batches, torch.tensor(sum(self._window.values()))
@@ -275,7 +276,6 @@ class ObjectiveTrainer(Trainer):
         if self.is_world_process_zero():
             staged = folder / STAGING / f"checkpoint-{self.state.global_step}"
             self.state.save_to_json(str(staged / TRAINER_STATE_NAME))
-            self.tally.embedding_scale = self.work.forward.scale
             self.tally.save(staged / TALLY)
             publish(staged, folder)
             rotate(folder, limit=self.work.checkpoints_kept, best=best)
@@ -288,9 +288,8 @@ class ObjectiveTrainer(Trainer):
         return path if step == self.state.global_step or path.exists() else None
 
     def restore(self, checkpoint: Path) -> None:
-        """Take up the tally that lies in a checkpoint, and the scale of its steps; the Trainer restores the rest."""
+        """Take up the tally that lies in a checkpoint; the Trainer restores the rest."""
         self.tally.restore(checkpoint / TALLY, first=self.is_world_process_zero())
-        self.work.forward.scale = self.tally.embedding_scale
 
     def is_finished(self, checkpoint: Path, total_steps: int) -> bool:
         """Whether training had ended when this checkpoint was taken, by its steps or by patience."""
