@@ -69,15 +69,15 @@ def test_a_chart_breaks_where_there_is_no_value_and_needs_one() -> None:
 
 
 @given(st.lists(st.floats(1e-12, 1e12), min_size=1, max_size=20))
-def test_a_log_axis_ends_with_its_values_and_has_round_ticks(values: list[float]) -> None:
+def test_a_log_axis_holds_its_values_between_round_ends(values: list[float]) -> None:
     axis = log_axis(values)
     assert (axis is None) == (max(values) <= 5 * min(values))
     if axis is not None:
-        assert (axis.low, axis.high) == (min(values), max(values))
-        assert axis.at(axis.low) == 0 and axis.at(axis.high) == 1
-        assert 1 <= len(axis.ticks) <= 12
+        assert axis.low <= min(values) and max(values) <= axis.high
+        assert (axis.low, axis.high) == (axis.ticks[0], axis.ticks[-1])
+        assert 3 <= len(axis.ticks) <= 12
         assert list(axis.ticks) == sorted(axis.ticks)
-        assert all(0 <= axis.at(tick) <= 1 and f"{tick:e}"[0] in "125" for tick in axis.ticks)
+        assert axis.at(max(values)) - axis.at(min(values)) > 0.5, "the ends are near"
 
 
 def test_small_late_differences_of_a_falling_loss_can_be_seen() -> None:

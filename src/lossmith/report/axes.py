@@ -65,13 +65,13 @@ def round_axis(values: Iterable[float], *, ticks: int = 6, floor: float = -math.
     return Axis(max(marks[0], floor), min(marks[-1], ceiling), inside)
 
 
-def log_axis(values: Iterable[float], *, ticks: int = 8) -> Axis | None:
-    """A log axis that ends where the values end, with ticks at 1, 2 and 5 or at powers of ten.
+def log_axis(values: Iterable[float]) -> Axis | None:
+    """A log axis between round ends, with ticks as fine as its decades leave room for.
 
     None where a value is 0 or less, or all lie within a factor of 5: a linear axis tells as much then.
 
     >>> log_axis([0.09, 0.3, 6.8]).ticks
-    (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+    (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
     >>> log_axis([0.0, 6.8]) is None, log_axis([2.0, 6.8]) is None
     (True, True)
     """
@@ -79,13 +79,16 @@ def log_axis(values: Iterable[float], *, ticks: int = 8) -> Axis | None:
     if not held or min(held) <= 0 or max(held) <= 5 * min(held):
         return None
     low, high = min(held), max(held)
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    marks = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
-    if sum(low <= mark <= high for mark in marks) > ticks:
-        every = math.ceil(len(powers) / ticks)
-        marks = [10.0**power for power in powers if power % every == 0]
-    inside = tuple(float(f"{mark:.14g}") for mark in marks if low <= mark <= high)
-    return Axis(low, high, inside, log=True)
+    decades = math.log10(high) - math.log10(low)
+    factors = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if decades < 1.5 else (1.0, 2.0, 5.0) if decades < 3 else (1.0,)
+    every = max(1, math.ceil(decades / 8))
+    first, last = math.floor(math.log10(low) / every) * every, math.ceil(math.log10(high) / every) * every
+    marks = [
+        float(f"{factor}e{power}") for power in range(first - every, last + every + 1, every) for factor in factors
+    ]
+    start = max(index for index, mark in enumerate(marks) if mark <= low)
+    end = min(index for index, mark in enumerate(marks) if mark >= high)
+    return Axis(marks[start], marks[end], tuple(marks[start : end + 1]), log=True)
 
 
 def steps_axis(steps: Sequence[float], *, ticks: int = 6) -> Axis:
