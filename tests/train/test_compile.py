@@ -29,7 +29,10 @@ GIVEN = PLAIN | {"per_device_train_batch_size": 2, "gradient_accumulation_steps"
 )
 def test_a_compiled_training_is_the_plain_one(build: Callable[..., Built], backend: str):
     outcomes = []
-    for name, more in (("plain", []), (backend, [f"train.hf={{torch_compile: true, torch_compile_backend: {backend}}}"])):
+    for name, more in (
+        ("plain", []),
+        (backend, [f"train.hf={{torch_compile: true, torch_compile_backend: {backend}}}"]),
+    ):
         torch._dynamo.reset()
         built = build(name, TERMS, "model.num_hidden_layers=1", *more, rows=ROWS, validation=ROWS, **GIVEN)
         windows = Windows(built.trainer, built.loaded.model)
