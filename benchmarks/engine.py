@@ -253,7 +253,11 @@ def main() -> None:
     parser.add_argument("--head", choices=("frozen", "trained", "both"), default="both")
     parser.add_argument("--tile-mib", type=int, help="measure the five terms at this tile size as well")
     parser.add_argument("--torch-linear", action="store_true", help="torch's linear_cross_entropy too: slow on CPU")
-    parser.add_argument("--errors", action="store_true", help="errors against float64: a float64 head in memory")
+    parser.add_argument(
+        "--errors",
+        action="store_true",
+        help="errors against float64: a float64 head in memory; --repeat 0 measures nothing else",
+    )
     flags = parser.parse_args()
     torch.set_num_threads(flags.threads)
     inputs = Inputs.drawn(flags)
@@ -270,19 +274,17 @@ def main() -> None:
 def measure(flags: argparse.Namespace, inputs: Inputs, head: str) -> list[dict[str, object]]:
     """Time, memory and error of every method for one head, printed as a table."""
     every = methods(flags, head == "trained")
-    chosen = {name: every[name] for name in every if flags.only in (None, name)}
-    times = interleaved(
-        {name: lambda method=method: method(inputs) for name, method in chosen.items()},
-        repeat=flags.repeat,
-        device=flags.device,
-    )
+    chosen = {name: every[name] for name in every if flags.only in (None, name)} if flags.repeat else {}
+    calls = {name: lambda method=method: method(inputs) for name, method in chosen.items()}
+    times = interleaved(calls, repeat=flags.repeat, device=flags.device) if calls else {}
     peaks = {} if flags.no_memory else extra_peaks(__file__, chosen, [*sys.argv[1:], "--head", head])
     error = errors(flags, inputs, head == "trained") if flags.errors else {}
     bare = min(times.get("matrix products alone", [float("nan")]))
     rows: list[dict[str, object]] = []
-    for name, seconds in times.items():
-        figures = summary(seconds)
-        row = {f"{head} head": name, **figures, "x products": figures["min_s"] / bare}
+    for name in dict.fromkeys([*times, *error]):
+        row: dict[str, object] = {f"{head} head": name}
+        if name in times:
+            row |= {**summary(times[name]), "x products": min(times[name]) / bare}
         row |= {"extra MiB": peaks[name] / MIB if name in peaks else None, "error": error.get(name)}
         rows.append(row)
     print(table(rows), flush=True)
