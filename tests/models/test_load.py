@@ -318,3 +318,54 @@ def test_4_bit_trains_an_adapter_and_its_head_is_checked(tmp_path, tokenizer):
     assert loaded.total == plain.total
     with pytest.raises(ConfigError, match="4-bit weights cannot train"):
         load(base, load_in_4bit=True, adapter="none")
+
+
+# -- adapters on a tied output layer --------------------------------------------------------------------------------
+
+
+def test_lora_on_a_tied_output_layer_is_saved_loaded_and_merged(bases, tmp_path):
+    loaded, tokenizer = load(bases["tied"], lora_target_modules=["q_proj", "lm_head"], lora_dropout=0.1)
+    assert any("untied from the input embedding" in note for note in loaded.notes)
+    assert any("without dropout" in note for note in loaded.notes)
+    for parameter in loaded.model.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.2)
+    folder = tmp_path / "adapter"
+    save_model(loaded.model, tokenizer, folder, end_ids=loaded.end_ids)
+    ids = torch.tensor([tokenizer("Whisk 3 eggs zest")["input_ids"]])
+    with torch.no_grad():
+        own = loaded.model.eval()(ids).logits
+        predicting, _ = load(folder, training=False)
+        torch.testing.assert_close(predicting.model(ids).logits, own)
+        going_on, _ = load(folder)
+        assert any("without dropout" in note for note in going_on.notes)
+        torch.testing.assert_close(going_on.model.eval()(ids).logits, own)
+        merged, _ = load(folder, adapter="none")
+        torch.testing.assert_close(merged.model.eval()(ids).logits, own, rtol=1e-4, atol=1e-4)
+        assert merged.model.get_input_embeddings().weight is not merged.model.get_output_embeddings().weight
+        save_model(merged.model, tokenizer, tmp_path / "merged", end_ids=merged.end_ids)
+        again, _ = load(tmp_path / "merged", training=False)
+        torch.testing.assert_close(again.model(ids).logits, own, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("base", ["tied", "untied"])
+def test_lora_and_new_rows_in_one_layer_are_refused(bases, base):
+    with pytest.raises(ConfigError, match="cannot go on 'lm_head' while the rows"):
+        load(bases[base], lora_target_modules=["q_proj", "lm_head"], add_tokens=NEW)
+
+
+def test_plain_peft_loads_lora_on_a_tied_output_layer(bases, tmp_path):
+    from peft import AutoPeftModelForCausalLM
+
+    from lossmith.models.adapters import quiet_peft
+
+    loaded, tokenizer = load(bases["tied"], lora_target_modules=["lm_head"])
+    for parameter in loaded.model.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.2)
+    save_model(loaded.model, tokenizer, tmp_path / "adapter", end_ids=loaded.end_ids)
+    ids = torch.tensor([tokenizer("Whisk 3 eggs")["input_ids"]])
+    with quiet_peft():
+        plain = AutoPeftModelForCausalLM.from_pretrained(tmp_path / "adapter", dtype=torch.float32).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(plain(ids).logits, loaded.model.eval()(ids).logits)

@@ -18,7 +18,7 @@ from lossmith.models.added_tokens import trainable_rows
 from lossmith.models.families import FAMILIES
 from lossmith.models.hidden import family_of
 from lossmith.models.source import Source
-from lossmith.models.tying import ALL_LINEAR, untie_target, whole_modules
+from lossmith.models.tying import ALL_LINEAR, is_target, untie_target, whole_modules
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -58,6 +58,14 @@ def add_lora(
         for path, ids in trainable_rows(model, token_ids).items()
         if token_ids and path.rpartition(".")[2] not in whole.names
     }
+    for path in rows:
+        if is_target(path, targets):
+            raise ConfigError(
+                f"LoRA cannot go on '{path}' while the rows of added tokens train in it",
+                got=f"model.lora_target_modules with {path.rpartition('.')[2]}, and model.add_tokens",
+                expected="one of the two for each layer",
+                fix=f"leave {path.rpartition('.')[2]} out of the targets: the new rows train anyway",
+            )
     pictures = any(re.fullmatch(_NOT_TEXT, name) for name, _ in model.named_modules())
     # An alpha of whole numbers stays whole: that is how adapters are written and compared.
     alpha: Any = int(config.lora_alpha) if float(config.lora_alpha).is_integer() else config.lora_alpha

@@ -40,7 +40,7 @@ def untie_target(model: PreTrainedModel, targets: Sequence[str] | str) -> str | 
 
     Tied, LoRA on the output layer would be merged into the input embedding as well.
     """
-    if not is_tied(model) or not _is_target(_path_of(model, model.get_output_embeddings()), targets):
+    if not is_tied(model) or not is_target(_path_of(model, model.get_output_embeddings()), targets):
         return None
     _untie(model)
     return "the output layer is untied from the input embedding, because LoRA goes on it alone; it is stored twice now"
@@ -104,7 +104,12 @@ def _path_of(model: nn.Module, wanted: nn.Module) -> str:
     return next(path for path, module in model.named_modules() if module is wanted)
 
 
-def _is_target(path: str, targets: Sequence[str] | str) -> bool:
+def is_target(path: str, targets: Sequence[str] | str) -> bool:
+    """Whether the module at `path` is among peft's `target_modules`.
+
+    >>> is_target("model.lm_head", ["q_proj", "lm_head"]), is_target("model.lm_head", "all-linear")
+    (True, False)
+    """
     if isinstance(targets, str):
         return targets != ALL_LINEAR and re.fullmatch(targets, path) is not None
     return any(path == name or path.endswith("." + name) for name in targets)
