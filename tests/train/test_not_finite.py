@@ -57,7 +57,7 @@ def test_a_loss_names_the_records_of_its_micro_batch(build: Callable[..., Built]
     before = {name: value.clone() for name, value in built.loaded.model.state_dict().items()}
     error = stopped(built)
     assert error.message == "the loss is not finite at step 1"
-    assert error.got == "records row-3"
+    assert error.got == "records row-3; the term wrong"
     after = built.loaded.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before), "the optimizer has not stepped"
 
@@ -75,7 +75,7 @@ def test_a_gradient_names_the_records_of_its_window(build: Callable[..., Built])
 def test_a_long_list_of_records_is_cut(build: Callable[..., Built]):
     rows = [row(n, prompt=1, answer=2, items=1) for n in range(20)]
     built = build("many", objective("infinite"), rows=rows, **(PLAIN | {"per_device_train_batch_size": 20}))
-    assert str(stopped(built).got).endswith(" and 4 more")
+    assert str(stopped(built).got).endswith(" and 4 more; the term wrong")
 
 
 def test_a_poisoned_weight_stops_the_run(build: Callable[..., Built]):
@@ -90,7 +90,7 @@ def test_a_loss_of_the_evaluation_names_its_records(build: Callable[..., Built])
     built = build("evaluation", objective("infinite"), rows=[ROWS[0]], validation=ROWS, **given)
     error = stopped(built)
     assert error.message.startswith("the evaluation loss is not finite at step ")
-    assert error.got == "records row-3"
+    assert error.got == "records row-3; the term wrong"
 
 
 def test_a_skipped_step_under_loss_scaling_leaves_a_line_that_can_be_read(build: Callable[..., Built]):

@@ -29,9 +29,16 @@ def train(
         raise InputError("--resume and --fresh exclude each other", got="both", expected="one of them")
     result = carry_out(config, overrides or [], resume=resume, fresh=fresh, quiet=quiet)
     if json_:
-        told = {"run": str(result.path), "best_step": result.best_step, "best_metric": result.best_metric}
+        told = {
+            "run": str(result.path),
+            "best_step": result.best_step,
+            "best_metric": result.best_metric,
+            "dead_terms": list(result.dead_terms),
+        }
         typer.echo(json.dumps(told, ensure_ascii=False, indent=1))
         return
+    for name in result.dead_terms:
+        typer.echo(f"warning: the term '{name}' was dead at the end: it trained nothing", err=True)
     if quiet:
         return
     typer.echo(f"trained: {result.path}")

@@ -14,7 +14,7 @@ from torch.autograd.gradcheck import GradcheckError
 from lossmith.errors import LossmithError
 from lossmith.losses.terms import Term, read_terms
 from lossmith.losses.tiles import TILE_ROWS
-from lossmith.losses.trials import SPAN, Trial, make_trial, try_once
+from lossmith.losses.trials import SPAN, Trial, as_tried, make_trial, try_once
 from lossmith.names import LOSSES, find_loss
 
 EXACT = 1e-9  # relative, in float64
@@ -40,9 +40,10 @@ def term_to_check(loss: str, parameters: Mapping[str, Any]) -> Term:
     >>> term_to_check("focal", {"gamma": 1.0}).params
     {'gamma': 1.0}
     """
+    # A loss without a default span must be given one.
     given = {"span": SPAN} if ":" not in loss and find_loss(loss).reads == "tokens" else {}
     (term,) = read_terms({loss: {"loss": loss, **parameters, **given}})
-    return replace(term, span=(SPAN,)) if term.reads == "tokens" else term
+    return as_tried(term)
 
 
 def check_loss(term: Term) -> list[Verdict]:

@@ -197,13 +197,17 @@ def make_trial(
     return trials[0]
 
 
+def as_tried(term: Term) -> Term:
+    """A term that reads the made-up inputs, whatever it reads of others."""
+    return replace(term, span=(SPAN,) if term.reads == "tokens" else (), task=None, other_than=())
+
+
 def try_once(term: Term) -> None:
     """Call a term's function on a few made-up inputs, before anything is prepared for it.
 
     Raises InputError where it fails, or returns what its kind must not.
     """
-    tried = replace(term, span=(SPAN,), task=None, other_than=()) if term.reads == "tokens" else term
-    make_trial(tried).value(tried)
+    make_trial(term).value(as_tried(term))
 
 
 def _differentiable(outputs: Outputs) -> Outputs:

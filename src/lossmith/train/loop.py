@@ -50,6 +50,7 @@ from lossmith.train.preflight import (
     plan_steps,
     tell,
     unmarked_spans,
+    without_gradient,
 )
 from lossmith.train.progress import LastLine
 from lossmith.train.run import processes
@@ -74,7 +75,7 @@ def build_trainer(
     rows = training_rows(prepared, train, seed=config.seed)
     check_positions(prepared.audit["splits"]["train"], objective.terms)
     idle = check_positions_by_task(rows["train"], objective.terms)
-    for sentence in (*idle, *unmarked_spans(prepared.audit, objective.terms)):
+    for sentence in (*idle, *unmarked_spans(prepared.audit, objective.terms), *without_gradient(objective.terms)):
         warn(sentence)
     plan = plan_steps(train, records=len(rows["train"]), processes=processes(), terms=len(objective.terms))
     tell(plan, prepared.audit, say=logger.info, warn=warn)

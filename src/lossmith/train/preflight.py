@@ -141,6 +141,19 @@ def warm_up_steps(warmup: float, total: int) -> int:
     return math.ceil(total * warmup) if warmup < 1 else int(warmup)
 
 
+def without_gradient(terms: Sequence[Term]) -> list[str]:
+    """Sentences on losses of the user's own whose formula gives made-up positions no gradient at all."""
+    from lossmith.losses.laws import LAWS
+    from lossmith.losses.trials import as_tried
+
+    return [
+        f"the term '{term.name}' will be dead: {term.loss} has no gradient on made-up positions, so it trains nothing. "
+        f"Something in its formula is detached; `lossmith list losses --check {term.loss}` tells more"
+        for term in terms
+        if ":" in term.loss and not LAWS["alive"](as_tried(term))[0]
+    ]
+
+
 def check_positions(found: Mapping[str, Any], terms: Sequence[Term], *, among: str = "training split") -> None:
     """Refuse training records with nothing to learn from, or a term whose span is nowhere in them.
 

@@ -33,6 +33,7 @@ class TrainResult:
     history: dict[str, list[float]]
     best_step: int | None
     best_metric: float | None
+    dead_terms: tuple[str, ...] = ()
 
 
 def train(
@@ -250,8 +251,11 @@ def warn_into(run: RunFolder) -> Callable[[str], None]:
 
 def _result(run: RunFolder) -> TrainResult:
     history: dict[str, list[float]] = {}
-    for line in read_jsonl(run.history):
+    lines = read_jsonl(run.history)
+    for line in lines:
         for name, value in line.items():
+            if name == "dead":
+                continue
             if name == "terms":
                 for term, facts in value.items():
                     history.setdefault(f"term/{term}", []).append(facts["value"])
@@ -260,4 +264,6 @@ def _result(run: RunFolder) -> TrainResult:
                     name if "eval_loss" not in line or name.startswith("eval") else f"eval_{name}", []
                 ).append(value)
     best = run.manifest().get("best", {})
-    return TrainResult(run.path, history, best.get("step"), best.get("value"))
+    # A line of training is the last word on each term; evaluation lines tell nothing of it.
+    dead = next((line.get("dead", ()) for line in reversed(lines) if "terms" in line), ())
+    return TrainResult(run.path, history, best.get("step"), best.get("value"), tuple(dead))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-DEAD_SHARE = 1e-4
+from lossmith.losses.laws import DEAD_SHARE
+
 DEAD_AFTER = 5
 
 
@@ -80,7 +82,13 @@ class Tally:
             terms[name] = {"value": value, "weight": weight, "share": self.shares.get(name)}
             loss += weight * value if value is not None else 0.0
         self.sums, self.counts, self.shares = {}, {}, {}
-        return {"loss": loss, "terms": terms}
+        dead = [name for name, measurements in self.quiet.items() if measurements >= DEAD_AFTER]
+        return {"loss": loss, "terms": terms, **({"dead": dead} if dead else {})}
+
+    def not_finite(self) -> list[str]:
+        """The terms whose sum since the last line is no finite number; none where there is one term alone."""
+        wrong = [name for name, total in self.sums.items() if not math.isfinite(float(total))]
+        return wrong if len(self.weights) > 1 else []
 
     @property
     def seconds(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,9 @@ class ObjectiveTrainer(Trainer):
         self._finite = []
         self.work.forward.refresh_scale()
         step = self.state.global_step + 1
-        self._measure_shares = len(window) > 1 and (step == 1 or step % self.work.share_steps == 0)
+        # A term alone has all of the gradient, unless its formula has none.
+        shared = len(window) > 1 or any(":" in term.loss for term in self.work.objective.terms)
+        self._measure_shares = shared and (step == 1 or step % self.work.share_steps == 0)
         return batches, torch.tensor(sum(self._window.values()))
 
     def compute_loss(
@@ -155,7 +157,8 @@ class ObjectiveTrainer(Trainer):
         step = self.state.global_step + 1
         if not all(finite):
             wrong = [rows for rows, is_finite in zip(self._window_rows, finite, strict=True) if not is_finite]
-            raise self._not_finite("loss", self.work.train, torch.cat(wrong), step=step)
+            terms = self.tally.not_finite()
+            raise self._not_finite("loss", self.work.train, torch.cat(wrong), step=step, terms=terms)
         # Under fp16 the scaler skips the step itself; what is counted are skips in a row.
         self._skipped = 0 if finite_norm else self._skipped + 1
         scaler = getattr(self.accelerator, "scaler", None)
@@ -164,14 +167,16 @@ class ObjectiveTrainer(Trainer):
             raise self._not_finite("gradient", self.work.train, torch.cat(self._window_rows), step=step)
         return norm
 
-    def _not_finite(self, what: str, split: Rows, rows: Tensor, *, step: int) -> LossmithError:
+    def _not_finite(
+        self, what: str, split: Rows, rows: Tensor, *, step: int, terms: Sequence[str] = ()
+    ) -> LossmithError:
         ids = split.ids(rows.flatten().tolist())
         shown = ", ".join(ids[:SHOWN_IDS]) + (f" and {len(ids) - SHOWN_IDS} more" if len(ids) > SHOWN_IDS else "")
         saved = complete_checkpoints(self.work.run.checkpoints)
         go_on = f"; {saved[-1].name} is whole and `--resume` goes on from it" if saved else ""
         return LossmithError(
             f"the {what} is not finite at step {step}",
-            got=f"records {shown}",
+            got=f"records {shown}" + (f"; the term {' and '.join(terms)}" if terms else ""),
             expected="finite numbers",
             fix=f"lower train.learning_rate, or look at these records with `lossmith inspect`{go_on}",
         )
@@ -192,8 +197,9 @@ class ObjectiveTrainer(Trainer):
             for name in sums:
                 sums[name] += float(value.sums[name])
                 counts[name] += float(value.counts[name])
-            if not all(map(math.isfinite, sums.values())):
-                raise self._not_finite("evaluation loss", rows, batch["rows"], step=self.state.global_step)
+            if terms := [name for name, total in sums.items() if not math.isfinite(total)]:
+                step = self.state.global_step
+                raise self._not_finite("evaluation loss", rows, batch["rows"], step=step, terms=terms)
         device = self.args.device
         sums, counts = reduce_over_processes(sums, device), reduce_over_processes(counts, device)
         metrics = {"eval_loss": 0.0}
