@@ -11,6 +11,7 @@ import yaml
 
 from lossmith.config.compose import group_names, preset_names
 from lossmith.config.load import load_config
+from lossmith.models.families import FAMILIES
 from lossmith.names import LOSSES, METRICS, TASKS
 
 TABLES = {
@@ -18,6 +19,7 @@ TABLES = {
     "losses": ("loss", lambda: list(LOSSES)),
     "metrics": ("metric", lambda: list(METRICS)),
     "tasks": ("task", lambda: list(TASKS)),
+    "families": ("family", lambda: list(FAMILIES)),
     "models": ("model", lambda: group_names("model")),
 }
 

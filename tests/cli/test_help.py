@@ -101,7 +101,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]):
 
 
 def test_config_and_list_load_no_torch():
-    for verb in (["config", "recipes/sinkhorn"], ["list", "presets"], ["list", "losses"]):
+    for verb in (["config", "recipes/sinkhorn"], ["list", "presets"], ["list", "losses"], ["list", "families"]):
         loaded = _modules_after("from lossmith.cli.app import main; main()", *verb)
         assert not loaded.intersection(("torch", "transformers")), verb
 

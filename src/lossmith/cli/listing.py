@@ -99,17 +99,32 @@ def _models() -> list[Row]:
     return rows
 
 
+def _families() -> list[Row]:
+    from lossmith.models.families import FAMILIES
+
+    return [
+        {
+            "family": name,
+            "run in the tests": "yes" if row.run else "no: compared at the start of a training",
+            "after the output layer": row.tail or "nothing",
+            "LoRA": ", ".join(row.targets),
+        }
+        for name, row in FAMILIES.items()
+    ]
+
+
 TABLES: Mapping[str, Callable[[], list[Row]]] = {
     "presets": _presets,
     "losses": _losses,
     "metrics": _metrics,
     "tasks": _tasks,
     "models": _models,
+    "families": _families,
 }
 
 
 def list_(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help="presets, losses, metrics, tasks or models.")],
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="presets, losses, metrics, tasks, models or families.")],
     check: Annotated[
         str | None,
         typer.Option("--check", metavar="LOSS", help="With losses: try the laws on one, or on my_pkg.losses:poly1."),

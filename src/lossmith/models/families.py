@@ -28,6 +28,16 @@ class Family:
     capped: str | None = None
     run: bool = True
 
+    @property
+    def tail(self) -> str:
+        """What follows the output layer, in words; empty where nothing does.
+
+        >>> FAMILIES["granite"].tail, FAMILIES["llama"].tail
+        ('divided by logits_scaling', '')
+        """
+        told = (("times", self.multiplied), ("divided by", self.divided), ("capped at", self.capped))
+        return ", ".join(f"{how} {key}" for how, key in told if key is not None)
+
 
 # By `model_type`. Attention alone where that is what people train; every projection of a layer for Llama and StableLM.
 FAMILIES: Mapping[str, Family] = {
@@ -55,7 +65,7 @@ FAMILIES: Mapping[str, Family] = {
     "phi3": Family(("qkv_proj", "o_proj")),
     "falcon": Family((*_FUSED, "dense_h_to_4h", "dense_4h_to_h")),
     "falcon_h1": Family(_QKVO, multiplied="lm_head_multiplier"),
-    "gpt2": Family(("c_attn", "c_proj")),
+    "gpt2": Family(("c_attn", "c_proj", "c_fc")),
     "gpt_neox": Family(_FUSED),
     "gpt_oss": Family(_QKVO),
     "bloom": Family(_FUSED),
