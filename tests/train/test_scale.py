@@ -53,6 +53,18 @@ def test_each_window_has_the_scale_of_its_embeddings(build: Callable[..., Built]
     assert scales.used[-1] > 1.05 * scales.used[0]
 
 
+def test_the_mean_marginal_error_is_in_the_manifest(build: Callable[..., Built]):
+    loose, tight = (
+        build(f"tolerance-{tolerance}", TERMS.replace("span", f"tolerance: {tolerance}, span"), rows=ROWS, **GIVEN)
+        for tolerance in ("null", "1e-4")
+    )
+    errors = []
+    for built in (loose, tight):
+        built.fit()
+        errors.append(built.run.manifest()["notes"]["sinkhorn"]["marginal_error"])
+    assert 0 < errors[1] <= 1e-4 < errors[0]
+
+
 def test_frozen_embeddings_are_measured_once(build: Callable[..., Built], monkeypatch: pytest.MonkeyPatch):
     measured = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from lossmith.train.tally import Tally
@@ -35,6 +36,17 @@ def test_state_survives_exactly(tmp_path: Path):
     again.restore(tmp_path / "t.json", first=True)
     assert again.line() == tally.line()
     assert again.tokens == 5
+
+
+def test_further_figures_are_means_over_units_and_survive(tmp_path: Path):
+    tally = Tally({"a": 1.0, "b": 1.0})
+    tally.add_notes({"a": {"error": torch.tensor(0.5)}}, {"a": 3, "b": 0})
+    tally.save(tmp_path / "t.json")
+    again = Tally({"a": 1.0, "b": 1.0})
+    again.restore(tmp_path / "t.json", first=True)
+    again.add_notes({"a": {"error": torch.tensor(0.1)}}, {"a": 1, "b": 7})
+    assert again.mean_notes() == {"a": {"error": pytest.approx((3 * 0.5 + 0.1) / 4)}}
+    assert Tally({"a": 1.0}).mean_notes() == {}
 
 
 def measure(tally: Tally, share: float, *, present: bool = True, warm: bool = True) -> list[str]:

@@ -243,7 +243,7 @@ def fit(trainer: ObjectiveTrainer, run: RunFolder, train: TrainConfig, *, total_
         run.update_manifest(
             best={"step": state.best_global_step, "metric": train.metric_for_best_model, "value": state.best_metric}
         )
-    run.update_manifest(steps=state.global_step)
+    run.update_manifest(steps=state.global_step, notes=trainer.tally.mean_notes())
 
 
 def _start(run: RunFolder, train: TrainConfig) -> Path | None:

@@ -32,6 +32,8 @@ class Tally:
     seconds_before: float = 0.0
     shares: dict[str, float] = field(default_factory=dict)
     quiet: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, dict[str, Tensor | float]] = field(default_factory=dict)
+    noted: dict[str, Tensor | float] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
     def add(self, sums: Mapping[str, Tensor], counts: Mapping[str, float | Tensor], tokens: int) -> None:
@@ -42,6 +44,21 @@ class Tally:
             self.sums[name] = self.sums.get(name, 0.0) + sums[name].detach().to(wide)
             self.counts[name] = self.counts.get(name, 0.0) + counts[name]
         self.new_tokens += tokens
+
+    def add_notes(self, notes: Mapping[str, Mapping[str, Tensor]], counts: Mapping[str, float | Tensor]) -> None:
+        """Add the further figures of the terms in one micro-batch, each the mean over its units there."""
+        for term, figures in notes.items():
+            own = self.notes.setdefault(term, {})
+            for name, mean in figures.items():
+                own[name] = own.get(name, 0.0) + mean * counts[term]
+            self.noted[term] = self.noted.get(term, 0.0) + counts[term]
+
+    def mean_notes(self) -> dict[str, dict[str, float]]:
+        """Mean of the terms' further figures over all units since training began, in this process."""
+        return {
+            term: {name: float(total) / float(self.noted[term]) for name, total in figures.items()}
+            for term, figures in self.notes.items()
+        }
 
     def gather(self, device: torch.device) -> None:
         """Add the other processes' sums and counts to the first one's, and empty theirs."""
@@ -106,16 +123,19 @@ class Tally:
                     "seconds": self.seconds,
                     "shares": self.shares,
                     "quiet": self.quiet,
+                    "notes": {term: {k: float(v) for k, v in own.items()} for term, own in self.notes.items()},
+                    "noted": {term: float(count) for term, count in self.noted.items()},
                 }
             ),
             encoding="utf-8",
         )
 
     def restore(self, path: Path, *, first: bool) -> None:
-        """Take up a saved state; sums and counts belong to the first process alone."""
+        """Take up a saved state; sums, counts and notes belong to the first process alone."""
         state = json.loads(path.read_text(encoding="utf-8"))
         if first:
             self.sums, self.counts = dict(state["sums"]), dict(state["counts"])
+            self.notes, self.noted = dict(state["notes"]), dict(state["noted"])
         self.tokens, self.seconds_before = int(state["tokens"]), float(state["seconds"])
         self.shares, self.quiet = dict(state["shares"]), dict(state["quiet"])
         self.started = time.monotonic()

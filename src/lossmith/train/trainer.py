@@ -126,6 +126,7 @@ class ObjectiveTrainer(Trainer):
         if self._measure_shares:
             self._record_shares(parts)
         self.tally.add(value.sums, value.counts, inputs["tokens"])
+        self.tally.add_notes(value.notes, value.counts)
         self._finite.append(torch.isfinite(value.total.detach()))
         # DDP averages gradients over processes; the counts already hold all of them.
         return value.total * self.accelerator.num_processes
