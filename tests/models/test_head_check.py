@@ -187,6 +187,27 @@ def test_dropout_on_the_output_layer_drops_on_the_dense_path(batch):
     assert first != second
 
 
+def test_under_ddp_the_dense_path_reaches_every_parameter(batch, tmp_path):
+    model = with_lora(build("llama", tied=False), more=("lm_head",), use_dora=True)
+    true, gradients = reference(model, batch)
+    model.zero_grad()
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        wrapped = nn.parallel.DistributedDataParallel(model)
+        forward = CausalForward(model, real_tokens=VOCABULARY, needs_embeddings=False, dense=True)
+        for _ in range(2):
+            model.zero_grad()
+            value = forward(wrapped, collated(batch)).value(Objective(TERMS))
+            value.total.backward()
+            assert float(value.total.detach()) == pytest.approx(true, rel=1e-5)
+        found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    finally:
+        torch.distributed.destroy_process_group()
+    assert found.keys() == gradients.keys()
+    norm = torch.stack([g.norm() for g in gradients.values()]).norm()
+    assert all((found[name] - gradient).norm() < 1e-5 * norm for name, gradient in gradients.items())
+
+
 def test_no_position_at_all_is_fine_on_the_dense_path(batch):
     model = xlstm()
     parts = parts_of(model, batch, dense=True)
