@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +79,15 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
                     break
                 raise LossmithError(f"{path} line {number} is damaged: {error}") from error
     return rows
+
+
+def dead_terms(history: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The terms that the last line of training calls dead; lines of an evaluation tell nothing of it.
+
+    >>> dead_terms([{"terms": {}, "dead": ["focal"]}, {"eval_loss": 1.0}])
+    ('focal',)
+    """
+    return next((tuple(line.get("dead") or ()) for line in reversed(history) if "terms" in line), ())
 
 
 @dataclass(frozen=True)

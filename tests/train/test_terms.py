@@ -125,8 +125,9 @@ def test_a_dead_term_is_told_in_log_manifest_and_on_the_screen(
     lossmith.train("causal", overrides("planted", objective, **given), quiet=True)
     run = RunFolder(tmp_path / "runs" / "planted")
     told = [w for w in run.manifest()["warnings"] if "dead" in w]
-    assert len(told) == int(dead)
+    assert len(told) == 2 * int(dead)
     if dead:
+        assert told[1] == "the term 'entropy_penalty' was dead at the end of training: it trained nothing"
         assert "'entropy_penalty' is dead" in told[0]
         assert "at step 7" in told[0], "two steps of warm-up and five measurements"
         assert told[0] in run.log.read_text()

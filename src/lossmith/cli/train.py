@@ -37,8 +37,6 @@ def train(
         }
         typer.echo(json.dumps(told, ensure_ascii=False, indent=1))
         return
-    for name in result.dead_terms:
-        typer.echo(f"warning: the term '{name}' was dead at the end: it trained nothing", err=True)
     if quiet:
         return
     typer.echo(f"trained: {result.path}")

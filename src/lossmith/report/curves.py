@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from lossmith.report.axes import Axis, log_axis, round_axis, steps_axis
 from lossmith.report.figures import number
-from lossmith.report.palette import series
+from lossmith.report.palette import SERIES, series
 
 _WIDTH, _HEIGHT = 1000, 400  # of the drawing's own coordinates; the page stretches them
 POINTS = 400
@@ -118,7 +118,7 @@ def _line(line: Line, x_axis: Axis, y_axis: Axis) -> Markup:
             path.append(f"{'L' if drawing else 'M'}{place[0]:g} {place[1]:g}")
         drawing = place is not None
     colour = series(line.style)
-    dashes = "" if line.sparse else _DASHES[line.style % len(_DASHES)]
+    dashes = _dashes(line)
     strokes = Markup('<path class="line" d="{}" style="stroke:{};stroke-dasharray:{}"/>').format(
         "".join(path), colour, dashes or "none"
     )
@@ -129,8 +129,13 @@ def _line(line: Line, x_axis: Axis, y_axis: Axis) -> Markup:
     return strokes + Markup('<path class="dots" d="{}" style="stroke:{}"/>').format(dots, colour)
 
 
+def _dashes(line: Line) -> str:
+    """Dots tell sparse lines apart from others; dashes tell those that share a colour."""
+    return _DASHES[(line.style // SERIES if line.sparse else line.style) % len(_DASHES)]
+
+
 def _key(line: Line) -> Markup:
-    dashes = "" if line.sparse else _DASHES[line.style % len(_DASHES)]
+    dashes = _dashes(line)
     dot = Markup('<path class="dots" d="M14 6h0" style="stroke:{}"/>').format(series(line.style)) if line.sparse else ""
     return Markup(
         '<svg class="key" viewBox="0 0 28 12" width="28" height="12" aria-hidden="true">'

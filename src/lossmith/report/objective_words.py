@@ -6,14 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lossmith.config.objective import written_terms
 from lossmith.names import LOSS_ALIASES, LOSSES, LossRow
 from lossmith.report.figures import short
 from lossmith.report.run_files import Run
+from lossmith.runs import dead_terms
 
 
 @dataclass(frozen=True)
 class Term:
-    """One term as it is shown: `reads` is the span in words, `parameters` those that differ from the default."""
+    """One term as it is shown.
+
+    `reads` is the span and the task in words, `parameters` those that differ from the default, `unit` that of its
+    value, empty where it has none.
+    """
 
     name: str
     weight: float
@@ -21,6 +27,7 @@ class Term:
     parameters: str
     about: str
     source: str
+    unit: str
     notes: tuple[str, ...]
 
 
@@ -29,9 +36,12 @@ def terms(run: Run) -> list[Term]:
     stated = run.manifest.get("objective")
     if not isinstance(stated, Sequence) or isinstance(stated, str) or not stated:
         objective = run.config.get("objective")
-        stated = [_body(name, value) for name, value in objective.items()] if isinstance(objective, Mapping) else []
+        stated = [vars(term) for term in written_terms(objective)] if isinstance(objective, Mapping) else []
+    facts = [one for one in stated if isinstance(one, Mapping)]
+    by_task = any(one.get("task") is not None for one in facts)
+    dead = dead_terms(run.history)
     scratch = str(run.setting("model", "base") or "").startswith("scratch-")
-    return [_term(facts, scratch=scratch) for facts in stated if isinstance(facts, Mapping)]
+    return [_term(one, scratch=scratch, by_task=by_task, dead=one.get("name") in dead) for one in facts]
 
 
 def formula(run: Run) -> str:
@@ -57,33 +67,25 @@ def span_words(span: Any) -> str:
     return f"{words} without {' and '.join(taken)}" if taken else words
 
 
-def _body(name: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        return {"name": name, "weight": value}
-    known = {"weight", "span", "loss"}
-    return {
-        "name": name,
-        "weight": value.get("weight", 1.0),
-        "span": value.get("span"),
-        "loss": value.get("loss", name),
-        "parameters": {key: held for key, held in value.items() if key not in known},
-    }
-
-
-def _term(facts: Mapping[str, Any], *, scratch: bool) -> Term:
+def _term(facts: Mapping[str, Any], *, scratch: bool, by_task: bool, dead: bool) -> Term:
     name = str(facts.get("name"))
-    row = LOSSES.get(LOSS_ALIASES.get(name, name))
+    loss = str(facts.get("loss", name))
+    row = LOSSES.get(LOSS_ALIASES.get(loss, loss))
     given = facts.get("parameters")
     parameters = given if isinstance(given, Mapping) else {}
     weight = facts.get("weight", 1.0)
     return Term(
         name=name,
         weight=float(weight) if isinstance(weight, int | float) else float("nan"),
-        reads=_reads(facts, row),
+        reads=_reads(facts, row) + (_of_task(facts) if by_task else ""),
         parameters=", ".join(f"{key} = {_value(value)}" for key, value in _changed(parameters, row)),
-        about=row.formula if row else f"a loss of your own: {facts.get('loss', name)}",
+        about=row.formula if row else f"a loss of your own: {loss}",
         source=row.source if row else "",
-        notes=tuple(_notes(facts, parameters, row, scratch=scratch)),
+        unit=row.unit_of_value if row and row.unit_of_value != "1" else "",
+        notes=(
+            *(["dead: it had no share of the gradient and trained nothing"] if dead else []),
+            *_notes(facts, parameters, row, scratch=scratch),
+        ),
     )
 
 
@@ -91,6 +93,11 @@ def _reads(facts: Mapping[str, Any], row: LossRow | None) -> str:
     if row is not None and row.reads != "tokens":
         return row.reads
     return span_words(facts.get("span") or (row.span if row else None))
+
+
+def _of_task(facts: Mapping[str, Any]) -> str:
+    """The terms of a task are called after it; those beside are told for whom they are."""
+    return ", all other tasks" if facts.get("task") is None else ""
 
 
 def _notes(facts: Mapping[str, Any], parameters: Mapping[str, Any], row: LossRow | None, *, scratch: bool) -> list[str]:

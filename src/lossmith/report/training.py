@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lossmith.names import LOSS_ALIASES, LOSSES
 from lossmith.report.curves import Chart, Line, chart
+from lossmith.report.objective_words import terms
 from lossmith.report.run_files import Run
 
 Row = Mapping[str, Any]
@@ -27,19 +27,18 @@ def loss_charts(runs: Sequence[Run]) -> list[Chart]:
                 falls=True,
             )
         )
-    for name in _terms(runs):
-        row = LOSSES.get(LOSS_ALIASES.get(name, name))
-        unit = row.unit_of_value if row else ""
-        charts.append(
-            _over_runs(
-                f"{name}, unweighted",
-                runs,
-                _term(name, "value"),
-                evaluation=_evaluated(name),
-                unit="" if unit == "1" else unit,
-                falls=True,
-            )
+    units = {term.name: term.unit for run in runs for term in terms(run)}
+    charts += [
+        _over_runs(
+            f"{name}, unweighted",
+            runs,
+            _term(name, "value"),
+            evaluation=_evaluated(name),
+            unit=units.get(name, ""),
+            falls=True,
         )
+        for name in _terms(runs)
+    ]
     return [drawn for drawn in charts if drawn is not None]
 
 
@@ -58,14 +57,14 @@ def share_charts(runs: Sequence[Run]) -> list[Chart]:
 
 def other_charts(runs: Sequence[Run]) -> list[Chart]:
     """Metrics measured during training, the learning rate and the norm of the gradient."""
-    terms = set(_terms(runs))
+    known = set(_terms(runs))
     measured = dict.fromkeys(
         key.removeprefix("eval_")
         for run in runs
         for row in run.history
         if "eval_loss" in row
         for key in row
-        if key not in ("step", "seconds", "eval_loss", "epoch") and key.removeprefix("eval_") not in terms
+        if key not in ("step", "seconds", "eval_loss", "epoch") and key.removeprefix("eval_") not in known
     )
     charts = [_over_runs(f"{name} on validation records", runs, None, evaluation=_evaluated(name)) for name in measured]
     charts.append(_over_runs("Learning rate", runs, lambda row: row.get("learning_rate"), floor=0.0))

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from lossmith.report.figures import count, interval, number
 from lossmith.report.measured import direction_of, main_metric, metric_decimals, plain_name
 from lossmith.report.run_files import Run
+from lossmith.runs import dead_terms
 
 FEW = 30  # records under which an interval is not to be relied on
 Kind = Literal["good", "bad", "caution", "plain"]
@@ -29,6 +30,14 @@ def verdicts(runs: Sequence[Run], failures: Mapping[str, tuple[int, int]]) -> li
     found: list[Verdict] = []
     for run in runs:
         who = f"{run.label}: " if len(runs) > 1 else ""
+        found.extend(
+            Verdict(
+                "bad",
+                f"{who}the term {name} of the objective is dead",
+                "It had no share of the gradient: it trained nothing.",
+            )
+            for name in dead_terms(run.history)
+        )
         if run.metrics is None:
             found.append(Verdict("caution", f"{who}nothing is measured yet", _command(run, "metrics.json")))
             continue

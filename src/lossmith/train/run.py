@@ -17,7 +17,7 @@ from lossmith.config.objective import written_terms
 from lossmith.config.schema import Config
 from lossmith.errors import ConfigError, InputError
 from lossmith.names import code_hash
-from lossmith.runs import RunFolder, read_jsonl, write_json, write_text
+from lossmith.runs import RunFolder, dead_terms, read_jsonl, write_json, write_text
 
 if TYPE_CHECKING:
     from lossmith.data.prepare import Prepared
@@ -232,6 +232,8 @@ def _train_in(run: RunFolder, config: Config) -> None:
         trainer, loaded = build_trainer(run, config, prepared, warn=warn)
         fit(trainer, run, config.train, total_steps=trainer.work.total_steps)
         save(trainer, loaded, run, prepared)
+    for name in dead_terms(read_jsonl(run.history)):
+        warn(f"the term '{name}' was dead at the end of training: it trained nothing")
 
 
 def silent_terms(config: Config) -> list[str]:
@@ -264,6 +266,4 @@ def _result(run: RunFolder) -> TrainResult:
                     name if "eval_loss" not in line or name.startswith("eval") else f"eval_{name}", []
                 ).append(value)
     best = run.manifest().get("best", {})
-    # A line of training is the last word on each term; evaluation lines tell nothing of it.
-    dead = next((line.get("dead", ()) for line in reversed(lines) if "terms" in line), ())
-    return TrainResult(run.path, history, best.get("step"), best.get("value"), tuple(dead))
+    return TrainResult(run.path, history, best.get("step"), best.get("value"), dead_terms(lines))
