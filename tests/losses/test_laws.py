@@ -129,7 +129,7 @@ def broken(loss: str) -> set[str]:
         ("half_dead", {"gradient"}),
         ("constant", {"alive"}),
         ("cumulated", {"permutation", "engine", "counting", "independence"}),
-        ("centred", {"engine", "counting", "independence"}),
+        ("centred", {"permutation", "engine", "counting", "independence"}),
         ("divided_by_examples", {"counting", "independence"}),
         ("first_position", {"permutation"}),
         ("out_of_range", {"range"}),

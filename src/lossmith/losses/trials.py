@@ -18,6 +18,7 @@ from lossmith.losses.terms import Term
 
 SPAN = "part"
 VOCABULARY, WIDTH, CLASSES = 13, 4, 3
+TILE_BYTES = 5 * VOCABULARY * 8  # five positions of the made-up vocabulary in float64, so that a call has seams
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Positions:
 
     def value(self, term: Term, *, counts: Mapping[str, float] | None = None, dense: bool = False) -> Value:
         """The term on these positions."""
-        objective = Objective.of((term,))
+        objective = Objective.of((term,), tile_bytes=TILE_BYTES)
         call = objective.dense if dense else objective
         return call(
             self.hidden,
@@ -207,7 +208,7 @@ def try_once(term: Term) -> None:
 
     Raises InputError where it fails, or returns what its kind must not.
     """
-    make_trial(term).value(as_tried(term))
+    make_trial(term).value(as_tried(term), dense=True)
 
 
 def _differentiable(outputs: Outputs) -> Outputs:
