@@ -30,6 +30,7 @@ def write_ragged(file: Path, *, train: Sequence[int], validation: Sequence[int])
                 "p": "".join(rng.choices("abcdefgh ", k=rng.randint(1, 40))).strip() or "a",
                 "a": "".join(rng.choices("ABCD", k=max(1, length // 2))),
                 "b": "".join(rng.choices("0123456789", k=length - length // 2)) if length else "",
+                "kind": ("maths", "chem", None)[number % 3],
                 "split": "train" if number < len(train) else "validation",
             }
             out.write(json.dumps(record) + "\n")
