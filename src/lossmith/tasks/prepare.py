@@ -74,13 +74,13 @@ def check_tasks(prepared: Prepared, terms: Sequence[WrittenTerm]) -> None:
     for split, found in counts.items():
         uncovered = {task: count for task, count in found.items() if task not in named}
         if uncovered:
-            example = next((task for task in uncovered if task is not None), "TASK")
+            beside = "objective.cross_entropy=1, which is for all records that by_task does not name"
+            named_too = next((f"objective.by_task.{task}.cross_entropy=1, or " for task in uncovered if task), "")
             raise DataError(
                 f"{sum(uncovered.values())} {split} records are of a task that no term is for",
                 got=_told(uncovered),
                 expected=f"terms for every record; objective.by_task names {', '.join(named)}",
-                fix=f"objective.by_task.{example}.cross_entropy=1, or objective.cross_entropy=1 for all tasks that "
-                "by_task does not name",
+                fix=named_too + beside,
             )
 
 
