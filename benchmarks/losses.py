@@ -21,10 +21,11 @@ from geomloss import SamplesLoss
 from torch import Tensor
 
 from lossmith.losses import Statistics
+from lossmith.losses.annealing import Clouds
 from lossmith.losses.classes import pair_with_present_classes
 from lossmith.losses.generalized_dice import generalized_dice
 from lossmith.losses.lovasz_softmax import lovasz_softmax
-from lossmith.losses.transport import Clouds, sinkhorn_divergence
+from lossmith.losses.transport import sinkhorn_divergence
 from measuring import (
     MIB,
     add_flags,

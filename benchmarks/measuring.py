@@ -8,6 +8,7 @@ torch is imported where it is needed, so that benchmarks without it stay light.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import platform
 import statistics
@@ -79,7 +80,7 @@ def extra_peaks(script: str, names: Iterable[str], flags: Sequence[str]) -> dict
 def print_extra_peak(method: Callable[[], object], *, device: str = "cpu") -> None:
     """Call a method once in this fresh process and print its extra peak in bytes, for `extra_peaks` to read.
 
-    Nothing of the same size may have run before: freed memory that the allocator kept would not be counted.
+    Memory freed before, while inputs were made, goes back to the system first: used again it would not be counted.
     """
     if device == "cuda":
         import torch
@@ -91,6 +92,7 @@ def print_extra_peak(method: Callable[[], object], *, device: str = "cpu") -> No
         torch.cuda.synchronize()
         print(torch.cuda.max_memory_allocated() - before)
     else:
+        ctypes.CDLL(None).malloc_trim(0)
         # Writing 5 sets the high-water mark back to what is resident now.
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
         before = resident_bytes("VmRSS")

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from lossmith.errors import InputError
 from lossmith.losses import annealing, embedding_scale
-from lossmith.losses.transport import SHORTEST, Clouds, sinkhorn_divergence
+from lossmith.losses.annealing import Clouds
+from lossmith.losses.transport import SHORTEST, sinkhorn_divergence
 from tests.oracles import transport as oracle
 
 from .batches import relative_error

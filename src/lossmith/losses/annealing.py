@@ -18,6 +18,17 @@ GROUP_NUMBERS_ELSEWHERE = 2**26
 
 
 @dataclass(frozen=True)
+class Clouds:
+    """Clouds of equally weighted points: points (points, width), and the number of the cloud that each belongs to.
+
+    Numbers run from 0 without a gap, in any order.
+    """
+
+    points: Float[Tensor, "points width"]
+    cloud: Int[Tensor, " points"]
+
+
+@dataclass(frozen=True)
 class Annealing:
     """How the temperature falls: from diameter^p to eps = blur^p by scaling^p a step, then on until `tolerance`."""
 
@@ -56,14 +67,15 @@ class Annealing:
 class Group:
     """Pairs of like sizes, padded to one length; those with the most updates first.
 
-    pairs (pairs,) are their numbers. points (pairs, 2, length) index all points, a's cloud and b's; padding repeats
-    the last one with weight 0, so that every cost is one between points. log_weights (pairs, 2, length) are to base
-    2, -inf at padding. own (points,) are the indices of a's points, and place (points,) where they stand in
-    (pairs, length). temperatures (steps, pairs, 1, 1, 1), and running (steps,) how many pairs have begun.
+    pairs (pairs,) are their numbers. of_a and of_b (pairs, length) are indices of their points; padding repeats the
+    last one with weight 0, so that every cost is one between points. log_weights (pairs, 2, length) are to base 2, a's
+    then b's, -inf at padding. own (points,) are the indices of a's points without padding, and place (points,) where
+    they stand in (pairs, length). temperatures (steps, pairs, 1, 1, 1), and running (steps,) how many pairs have begun.
     """
 
     pairs: Int[Tensor, " pairs"]
-    points: Int[Tensor, "pairs 2 length"]
+    of_a: Int[Tensor, "pairs length"]
+    of_b: Int[Tensor, "pairs length"]
     log_weights: Float[Tensor, "pairs 2 length"]
     own: Int[Tensor, " points"]
     place: Int[Tensor, " points"]
@@ -81,14 +93,12 @@ def padded_length(points: int) -> int:
     return -(-points // step) * step
 
 
-def groups_of(
-    points: Float[Tensor, "points width"], of_a: Int[Tensor, " a"], of_b: Int[Tensor, " b"], *, how: Annealing
-) -> Iterator[Group]:
-    """The pairs in groups that are solved one after another; points are a's, then b's, with the clouds they are of.
+def groups_of(a: Clouds, b: Clouds, *, how: Annealing) -> Iterator[Group]:
+    """The pairs in groups that are solved one after another.
 
     Raises InputError where a and b have not the same clouds.
     """
-    sides = [_Side(of_a.cpu(), 0), _Side(of_b.cpu(), of_a.numel())]
+    sides = [_Side(clouds.cloud.cpu()) for clouds in (a, b)]
     if sides[0].size.numel() != sides[1].size.numel() or any((side.size == 0).any() for side in sides):
         raise InputError(
             "the clouds come in pairs of one point or more each",
@@ -97,22 +107,22 @@ def groups_of(
         )
     if not sides[0].size.numel():
         return
-    eps, steps = how.temperatures(_diameter(points, torch.cat([of_a, of_b]), sides[0].size.numel()).cpu())
+    eps, steps = how.temperatures(_diameter(a, b, sides[0].size.numel()).cpu())
     lengths = [padded_length(size) for size in torch.maximum(sides[0].size, sides[1].size).tolist()]
-    numbers = GROUP_NUMBERS.get(points.device.type, GROUP_NUMBERS_ELSEWHERE)
+    numbers = GROUP_NUMBERS.get(a.points.device.type, GROUP_NUMBERS_ELSEWHERE)
     for length in sorted(set(lengths)):
         alike = torch.tensor([pair for pair, own in enumerate(lengths) if own == length])
         alike = alike[steps[alike].argsort(descending=True, stable=True)]
         for pairs in alike.split(max(1, numbers // (2 * length) ** 2)):
             most = int(steps[pairs[0]])
-            yield _group(pairs, sides, length, eps=eps[-most:, pairs], steps=steps[pairs], like=points)
+            yield _group(pairs, sides, length, eps=eps[-most:, pairs], steps=steps[pairs], like=a.points)
 
 
 class _Side:
     """One side's clouds as runs of an order of its points; on the host."""
 
-    def __init__(self, cloud: Int[Tensor, " points"], start: int) -> None:
-        self.order = torch.argsort(cloud, stable=True) + start
+    def __init__(self, cloud: Int[Tensor, " points"]) -> None:
+        self.order = torch.argsort(cloud, stable=True)
         self.size = torch.bincount(cloud)
         self.first = self.size.cumsum(0) - self.size
 
@@ -131,7 +141,8 @@ def _group(pairs: Tensor, sides: list[_Side], length: int, *, eps: Tensor, steps
     device = like.device
     return Group(
         pairs=pairs.to(device),
-        points=torch.stack([own, gold], 1).to(device),
+        of_a=own.to(device),
+        of_b=gold.to(device),
         log_weights=weights.log2().to(like),
         own=own[in_a].to(device),
         place=in_a.flatten().nonzero()[:, 0].to(device),
@@ -140,9 +151,12 @@ def _group(pairs: Tensor, sides: list[_Side], length: int, *, eps: Tensor, steps
     )
 
 
-def _diameter(points: Tensor, cloud: Tensor, pairs: int) -> Float[Tensor, " pairs"]:
+def _diameter(a: Clouds, b: Clouds, pairs: int) -> Float[Tensor, " pairs"]:
     """Diagonal of the box around both clouds of each pair."""
-    index = cloud[:, None].expand_as(points)
-    low = points.new_full((pairs, points.shape[1]), math.inf)
-    span = (-low).scatter_reduce_(0, index, points, "amax") - low.scatter_reduce_(0, index, points, "amin")
-    return span.norm(dim=1)
+    low = a.points.new_full((pairs, a.points.shape[1]), math.inf)
+    high = -low
+    for clouds in (a, b):
+        index = clouds.cloud[:, None].expand_as(clouds.points)
+        low.scatter_reduce_(0, index, clouds.points, "amin")
+        high.scatter_reduce_(0, index, clouds.points, "amax")
+    return (high - low).norm(dim=1)

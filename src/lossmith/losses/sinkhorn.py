@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from lossmith.errors import InputError
+from lossmith.losses.annealing import Clouds
 from lossmith.losses.shapes import Float, Int
 from lossmith.losses.statistics import Statistics
-from lossmith.losses.transport import Clouds, sinkhorn_divergence
+from lossmith.losses.transport import sinkhorn_divergence
 
 
 def sinkhorn(

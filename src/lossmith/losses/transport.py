@@ -8,31 +8,19 @@ its point, towards which cloud. Nothing of the solution is kept for the backward
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lossmith.losses.annealing import Annealing, Group, groups_of
-from lossmith.losses.shapes import Float, Int
+from lossmith.losses.annealing import Annealing, Clouds, Group, groups_of
+from lossmith.losses.shapes import Float
 
 # Steps at the final temperature that `tolerance` may add; rounding can keep the error above any tolerance.
 MOST_EXTRA_STEPS = 2000
 # Where p is not 2, shorter distances count as this and have no slope: |x-y| has none at 0. The number is geomloss's.
 SHORTEST = 1e-4
-
-
-@dataclass(frozen=True)
-class Clouds:
-    """Clouds of equally weighted points: points (points, width), and the number of the cloud that each belongs to.
-
-    Numbers run from 0 without a gap, in any order.
-    """
-
-    points: Float[Tensor, "points width"]
-    cloud: Int[Tensor, " points"]
 
 
 def sinkhorn_divergence(
@@ -65,13 +53,13 @@ class _Divergence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, points: Tensor, a: Clouds, b: Clouds, how: Annealing) -> tuple[Tensor, Tensor]:
-        # a's points, then b's.
-        both = torch.cat([points.detach(), b.points.detach()]).to(_working_dtype(points, how.p))
-        values, errors, order = [both.new_empty(0)], [both.new_empty(0)], [a.cloud[:0]]
-        slope = torch.empty_like(both[: len(points)]) if ctx.needs_input_grad[0] else None
+        dtype = _working_dtype(points, how.p)
+        x, y = points.detach().to(dtype), b.points.detach().to(dtype)
+        values, errors, order = [x.new_empty(0)], [x.new_empty(0)], [a.cloud[:0]]
+        slope = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         with torch.autocast(points.device.type, enabled=False):
-            for group in groups_of(both, a.cloud, b.cloud, how=how):
-                problem = _Problem(both, group, how)
+            for group in groups_of(Clouds(x, a.cloud), Clouds(y, b.cloud), how=how):
+                problem = _Problem(x, y, group, how)
                 value, error = problem.solve()
                 if slope is not None:
                     slope.index_copy_(0, group.own, problem.slope())
@@ -95,11 +83,12 @@ class _Divergence(torch.autograd.Function):
 class _Problem:
     """The transport problems of a group, and their potentials; every update writes into one buffer."""
 
-    def __init__(self, points: Float[Tensor, "points width"], group: Group, how: Annealing) -> None:
+    def __init__(self, x: Float[Tensor, "a width"], y: Float[Tensor, "b width"], group: Group, how: Annealing) -> None:
         self.group, self.how = group, how
         self.weights = group.log_weights.exp2()
         pairs, _, length = self.weights.shape
-        self.points = points.index_select(0, group.points.flatten()).view(pairs, 2 * length, -1)
+        sides = (x.index_select(0, group.of_a.flatten()), y.index_select(0, group.of_b.flatten()))
+        self.points = torch.cat([side.view(pairs, length, -1) for side in sides], 1)
         # Costs do not change under a common shift, and small coordinates lose less in the products.
         self.points -= torch.bmm(self.weights[:, 1:], self.points[:, length:])
         self.cost = _cost(self.points, how.p).view(pairs, 2, length, 2, length)
