@@ -6,13 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lossmith.runs import RunFolder, read_jsonl
+from tests.command_line import Command, Outcome, in_this_process
 
 LOSSES = '''
 """Losses for the tests of losses of one's own."""
@@ -91,16 +91,6 @@ name: own
 """
 
 
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Done]
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with my_losses.py, a configuration beside it, and records of two tasks and of none."""
@@ -120,7 +110,7 @@ def command(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     environment = os.environ | {"LOSSMITH_CACHE": str(project / "cache"), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
-    def call(*arguments: object, cwd: Path = elsewhere, **more: str) -> Done:
+    def call(*arguments: object, cwd: Path = elsewhere, **more: str) -> Outcome:
         lossmith = Path(sys.executable).with_name("lossmith")
         done = subprocess.run(
             [lossmith, *map(str, arguments)],
@@ -131,7 +121,7 @@ def command(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
             check=False,
         )
         assert "Traceback" not in done.stderr, done.stderr
-        return Done(done.returncode, done.stdout, done.stderr)
+        return Outcome(done.returncode, done.stdout, done.stderr)
 
     return call
 
@@ -139,20 +129,9 @@ def command(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
 @pytest.fixture
 def here(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
     """The same command in this process, which is many times as fast."""
-    from lossmith.cli.app import main
-
     monkeypatch.setenv("LOSSMITH_CACHE", str(project / "cache"))
     monkeypatch.setattr(sys, "path", list(sys.path))
-
-    def call(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["lossmith", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-        printed = capsys.readouterr()
-        return Done(int(left.value.code or 0), printed.out, printed.err)
-
-    yield call
+    yield in_this_process(monkeypatch, capsys)
     sys.modules.pop("my_losses", None)
 
 
