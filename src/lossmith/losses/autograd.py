@@ -13,7 +13,7 @@ from lossmith.errors import LossmithError
 from lossmith.losses.engine import Engine
 from lossmith.losses.formulas import Embeddings
 from lossmith.losses.gradients import Gradients
-from lossmith.losses.head import Head, product_dtype, statistic_dtype
+from lossmith.losses.head import Head, engine_dtype, statistic_dtype
 from lossmith.losses.reading import Plan
 
 
@@ -47,7 +47,7 @@ class _Tiled(torch.autograd.Function):
         call: Call,
         notes: dict[str, dict[str, Tensor]],
     ) -> tuple[Tensor, Tensor]:
-        dtype = product_dtype(hidden, weight)
+        dtype = engine_dtype(hidden, weight)
         statistics = statistic_dtype(dtype)
         needed = ctx.needs_input_grad
         rows = hidden.detach().to(dtype)

@@ -49,7 +49,7 @@ class Engine:
         self.hidden, self.plan, self.coefficients = hidden, plan, coefficients
         self.space = Workspace(head, hidden, tile_bytes=tile_bytes)
         self.embeddings = embeddings
-        self.matrix = None if embeddings is None else embeddings.matrix.detach().to(self.space.dtype)
+        self.matrix = None if embeddings is None else embeddings.matrix.detach()
         self.gradients = Gradients()
         self.sums = hidden.new_zeros(len(plan.readings), dtype=self.space.statistics)
         self.notes: dict[str, dict[str, Tensor]] = {}
@@ -220,7 +220,7 @@ class Engine:
     def _second_pass(self, at: slice, slopes: Found) -> None:
         """Compute the logits of a few rows of clouds again, in a tile of all words."""
         assert slopes.cloud is not None and self.matrix is not None
-        g = slopes.cloud[at.start - self._cloud_start : at.stop - self._cloud_start].to(self.matrix.dtype)
+        g = slopes.cloud[at.start - self._cloud_start : at.stop - self._cloud_start].to(self.space.dtype)
         cloud = self.space.product(self.matrix, g, buffer="cloud")
         tile = self.space.tile(self.hidden[at])
         # Normalised anew: p must sum to 1 over these very logits, or confident positions are ruined.
@@ -252,4 +252,4 @@ class Engine:
     def _replace(self, tile: Tile, norm: Normalized, slopes: RowSlopes, asked: Asked, *, at: slice) -> None:
         """Replace a tile's logits by their gradient, and add its products with the head and the hidden states."""
         gradient = write_gradient(tile, norm, slopes, asked)
-        self.gradients.add(gradient, at=at, words=tile.words, hidden=self.hidden, weight=self.space.weight)
+        self.gradients.add(gradient, at=at, words=tile.words, hidden=self.hidden, space=self.space)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from lossmith.losses.shapes import Float, Int
+from lossmith.losses.tiles import BLOCK_WORDS, Workspace
 
-# Words of a block where a product of tiles is added in another dtype, and rows whose entries are gathered at once.
-BLOCK_WORDS = 4096
+# Rows whose entries are gathered at once.
 BLOCK_ROWS = 256
 
 
@@ -37,13 +37,12 @@ class Gradients:
         return self.weight is not None or self.bias is not None
 
     def add(
-        self, slope: Float[Tensor, "rows words"], *, at: slice, words: slice, hidden: Tensor, weight: Tensor
+        self, slope: Float[Tensor, "rows words"], *, at: slice, words: slice, hidden: Tensor, space: Workspace
     ) -> None:
         """Add what the gradient by the products of some rows and words gives."""
-        if self.hidden is not None and self.hidden.dtype == slope.dtype:
-            self.hidden[at].addmm_(slope, weight[words])
-        elif self.hidden is not None:
-            self.hidden[at] += slope @ weight[words]
+        if self.hidden is not None:
+            for block, part in space.blocks_of(space.weight[words]):
+                add_product(self.hidden[at], slope[:, block], part)
         if self.weight is None:
             pass
         elif self.weight.dtype == slope.dtype and self.blank and slope.shape[1] == self.weight.shape[0]:
@@ -66,6 +65,14 @@ class Gradients:
         if self.weight is not None and self.blank:
             self.weight.zero_()
         self.blank = False
+
+
+def add_product(total: Float[Tensor, "rows width"], slope: Float[Tensor, "rows words"], matrix: Tensor) -> None:
+    """Add slope x matrix; products of a narrower dtype are added up in that of the total."""
+    if total.dtype == slope.dtype:
+        total.addmm_(slope, matrix)
+    else:
+        total.add_(slope @ matrix)
 
 
 def add_words(

@@ -64,6 +64,16 @@ def product_dtype(hidden: Tensor, weight: Tensor) -> torch.dtype:
     return min(hidden.dtype, weight.dtype, key=lambda dtype: dtype.itemsize)
 
 
+# CPUs round products of 16-bit numbers to 16 bits and most are slow at them, so the engine widens the operands there.
+WIDE_PRODUCTS = ("cpu",)
+
+
+def engine_dtype(hidden: Tensor, weight: Tensor) -> torch.dtype:
+    """The dtype of the engine's matrix products."""
+    dtype = product_dtype(hidden, weight)
+    return statistic_dtype(dtype) if hidden.device.type in WIDE_PRODUCTS else dtype
+
+
 def statistic_dtype(product: torch.dtype) -> torch.dtype:
     """The dtype of everything after a product: fp32, or float64 where the product is."""
     return torch.promote_types(product, torch.float32)

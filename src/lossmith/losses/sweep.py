@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lossmith.losses.entries import Entries
+from lossmith.losses.gradients import add_product
 from lossmith.losses.normalizer import Normalized, Normalizer
 from lossmith.losses.shapes import Float, Int
 from lossmith.losses.tiles import Tile, Workspace, highest, likeliest
@@ -67,7 +68,7 @@ def sweep(space: Workspace, hidden: Float[Tensor, "rows width"], entries: Entrie
         if product is not None and wanted.matrix is not None:
             if wanted.fold:
                 tile.raw[row, word - words.start] = 0.0
-            _add_product(product.mul_(shrink[:, None]), tile.raw, wanted.matrix[words])
+            add_product(product.mul_(shrink[:, None]), tile.raw, wanted.matrix[words].to(space.dtype))
     found = norm.done()
     if product is not None:
         product.mul_(torch.exp(-found.log_sum)[:, None])
@@ -92,11 +93,3 @@ def _exponentials(tile: Tile, norm: Normalizer, *, chain: bool) -> Float[Tensor,
         else:
             norm.add(z, into=z)
     return shrink
-
-
-def _add_product(total: Tensor, e: Float[Tensor, "rows words"], matrix: Float[Tensor, "words width"]) -> None:
-    if total.dtype == e.dtype:
-        total.addmm_(e, matrix)
-    else:
-        # Blocks are added up in the wider dtype.
-        total.add_(e @ matrix)

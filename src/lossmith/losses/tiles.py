@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from lossmith.losses.head import Head, product_dtype, statistic_dtype
+from lossmith.losses.head import Head, engine_dtype, statistic_dtype
 from lossmith.losses.shapes import Float, Int
 
 # What the logits of a few positions over the whole vocabulary may take, and how many positions are worth it.
@@ -25,6 +25,8 @@ SWEEP_ROWS = 2048
 BLOCK_NUMBERS = {"cpu": 2**18}
 BLOCK_NUMBERS_ELSEWHERE = 2**25
 
+# Words whose rows of the head are converted at once, where they have another dtype than the products.
+BLOCK_WORDS = 4096
 # Products of 171 rows take longer than of 176: kernels work on whole vectors.
 ALIGNED = 16
 
@@ -38,9 +40,9 @@ class Workspace:
     """
 
     def __init__(self, head: Head, hidden: Tensor, *, tile_bytes: int | None = None) -> None:
-        self.dtype = product_dtype(hidden, head.weight)
+        self.dtype = engine_dtype(hidden, head.weight)
         self.statistics = statistic_dtype(self.dtype)
-        self.weight = head.weight.detach().to(self.dtype)
+        self.weight = head.weight.detach()
         self.bias = None if head.bias is None else head.bias.detach().to(self.statistics)
         self.scale, self.softcap = head.scale, head.softcap
         self.vocab = self.weight.shape[0]
@@ -77,11 +79,21 @@ class Workspace:
         n, words = rows.shape[0], matrix.shape[0]
         if buffer not in self._buffers or self._buffers[buffer].numel() < n * words:
             self._buffers.pop(buffer, None)  # given back first: the two together would be the peak
-            self._buffers[buffer] = self.weight.new_empty(n * words)
+            self._buffers[buffer] = self.weight.new_empty(n * words, dtype=self.dtype)
         flat = self._buffers[buffer][: n * words]
-        if self.transposed:
-            return torch.mm(matrix, rows.t(), out=flat.view(words, n)).t()
-        return torch.mm(rows, matrix.t(), out=flat.view(n, words))
+        product = flat.view(words, n).t() if self.transposed else flat.view(n, words)
+        for block, part in self.blocks_of(matrix):
+            if self.transposed:
+                torch.mm(part, rows.t(), out=product.t()[block])
+            else:
+                torch.mm(rows, part.t(), out=product[:, block])
+        return product
+
+    def blocks_of(self, matrix: Float[Tensor, "words width"]) -> Iterator[tuple[slice, Float[Tensor, "some width"]]]:
+        """Rows of a matrix in the dtype of the products: all at once where they are in it, else converted by blocks."""
+        most = matrix.shape[0] if matrix.dtype == self.dtype else BLOCK_WORDS
+        for block in even_slices(0, matrix.shape[0], max(1, most)):
+            yield block, matrix[block].to(self.dtype)
 
     def tile(self, hidden: Float[Tensor, "rows width"], words: slice | None = None) -> Tile:
         """The tile of some hidden states and words, all where none are given; it lives until the next one."""
