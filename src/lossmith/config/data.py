@@ -30,6 +30,22 @@ class SplitFiles(Group):
     test: FileList | None = None
 
 
+class FoldConfig(Group):
+    """One fold of a cross-validation, cut from the records of train and validation by the run's seed.
+
+    The records of fold number `fold` are the test split, a share `inner` of the others is validation. With
+    `all_records` those of test are dealt out too; otherwise they are left out.
+    """
+
+    k: Annotated[int, Field(ge=2)]
+    fold: Annotated[int, Field(ge=0)] = 0
+    repeat: Annotated[int, Field(ge=0)] = 0
+    stratified: bool = False
+    clustered: bool = False
+    inner: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    all_records: bool = False
+
+
 class SplitConfig(Group):
     """How records without a split of their own are divided."""
 
@@ -38,6 +54,10 @@ class SplitConfig(Group):
     column: str | None = Field(None, description="column whose value names the split")
     map: dict[str, Literal["train", "validation", "test"]] = Field(
         default_factory=dict, description="value of the column: split"
+    )
+    stratified: bool = Field(False, description="each split has its share of every class")
+    folds: FoldConfig | list[FoldConfig] | None = Field(
+        None, description="a fold in place of the splits; a list: folds inside the training part of folds"
     )
 
     @model_validator(mode="after")
@@ -48,10 +68,17 @@ class SplitConfig(Group):
 
 
 class FieldOffsets(Group):
-    """A span that the source gives as character offsets into a field."""
+    """A span that the source gives: character offsets into a field, or a column of tokens that stand there in order."""
 
     field: str
-    offsets: str
+    offsets: str | None = Field(None, description="column of [start, end] pairs, or of character numbers")
+    tokens: str | None = Field(None, description="column of tokens, found one after another in the field")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> FieldOffsets:
+        if (self.offsets is None) == (self.tokens is None):
+            raise ValueError("a span of data.spans has either offsets or tokens")
+        return self
 
 
 class DataConfig(Group):
@@ -77,6 +104,7 @@ class DataConfig(Group):
     cluster: str | None = Field(None, description="column: never crosses splits, unit of resampling")
     label: str | list[str] | None = Field(None, description="column, or 0/1 columns for multi-label")
     task: str | None = Field(None, description="column that names the record's task")
+    weight: str | None = Field(None, description="column of numbers that train.sampler=weighted draws by")
     keep: list[str] = Field(default_factory=list, description="source columns copied into predictions")
     split: SplitConfig = Field(default_factory=SplitConfig)
     limit: Annotated[int, Field(gt=0)] | Annotated[str, Field(pattern=r"^\d+(\.\d+)?%$")] | None = Field(

@@ -42,7 +42,11 @@ class EvaluateConfig(Group):
     split: Literal["train", "validation", "test"] = "test"
     limit: Positive | None = Field(None, description="records of the split that are predicted, sampled by seed")
     baselines: Literal["auto", "none"] | list[str] = "auto"
-    threshold: float | dict[str, str] = 0.5
+    threshold: float | dict[str, str] = Field(
+        0.5, description='positive from this score on, or an aim on validation: {max: f1}, {recall: ">= 0.95"}'
+    )
+    calibration: Literal["none", "temperature"] = Field("none", description="fitted on validation")
+    smallest_group: Positive = Field(10, description="records under which a group is too small to judge")
     require: list[str] = Field(default_factory=list, description='gates, as "rouge1 >= 0.3"')
     resamples: Annotated[int, Field(ge=1000)] = 1000
 

@@ -15,7 +15,9 @@ class ModelConfig(Group):
     """What is trained."""
 
     base: str | None = Field(None, description="hub name, folder, adapter folder, or scratch-tiny / scratch-small")
-    architecture: Literal["qwen3", "llama"] | None = Field(None, description="shape of a scratch base")
+    architecture: Literal["qwen3", "llama", "modernbert"] | None = Field(
+        None, description="shape of a scratch base; not given: by task"
+    )
     adapter: Literal["lora", "none"] | None = Field(
         None, description="lora | none; not given: lora for a loaded base, none for a scratch base"
     )
@@ -26,6 +28,12 @@ class ModelConfig(Group):
         None, description="not given: the family's own; all-linear; or names"
     )
     lora_modules_to_save: list[str] = Field(default_factory=list)
+    freeze_backbone: bool = Field(
+        False, description="classification head: only the head trains, on features computed once"
+    )
+    pooling: Literal["mean", "cls", "last"] | None = Field(
+        None, description="classification head: states to one vector; not given: the model's own way"
+    )
     load_in_4bit: bool = False
     bnb_4bit_quant_type: Literal["nf4", "fp4"] = "nf4"
     bnb_4bit_use_double_quant: bool = True

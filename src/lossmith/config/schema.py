@@ -10,13 +10,9 @@ from lossmith.config.data import DataConfig
 from lossmith.config.evaluate import EvaluateConfig, GenerateConfig, TrackingConfig
 from lossmith.config.model import ModelConfig
 from lossmith.config.strict import Group
+from lossmith.config.studies import AblateConfig, CvConfig, TuneConfig
+from lossmith.config.task import TaskConfig
 from lossmith.config.train import TrainConfig
-
-
-class TaskConfig(Group):
-    """What is predicted and how."""
-
-    kind: str = Field("causal", description="a task of `lossmith list tasks`")
 
 
 class Config(Group):
@@ -35,6 +31,9 @@ class Config(Group):
     generate: GenerateConfig = Field(default_factory=GenerateConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     tracking: TrackingConfig = Field(default_factory=TrackingConfig)
+    cv: CvConfig = Field(default_factory=CvConfig)
+    ablate: AblateConfig = Field(default_factory=AblateConfig)
+    tune: TuneConfig = Field(default_factory=TuneConfig)
     runs_dir: str = "runs"
 
     @field_validator("name")

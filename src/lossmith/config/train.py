@@ -55,6 +55,9 @@ class TrainConfig(Group):
     tile_mib: Positive | None = Field(
         None, description="MiB of logits that the objective may hold at once; null: chosen from the free memory"
     )
+    sampler: Literal["shuffled", "balanced", "weighted"] = Field(
+        "shuffled", description="balanced: each class, or group, as often; weighted: by data.weight"
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     dataloader_num_workers: Annotated[int, Field(ge=0)] = 0
     callbacks: list[str] = Field(default_factory=list, description="module:attr of TrainerCallback classes")
