@@ -56,6 +56,9 @@ class SplitConfig(Group):
         default_factory=dict, description="value of the column: split"
     )
     stratified: bool = Field(False, description="each split has its share of every class")
+    seed: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="of split, limit and samples of records; null: the run's seed"
+    )
     folds: FoldConfig | list[FoldConfig] | None = Field(
         None, description="a fold in place of the splits; a list: folds inside the training part of folds"
     )

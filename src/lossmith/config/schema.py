@@ -36,6 +36,11 @@ class Config(Group):
     tune: TuneConfig = Field(default_factory=TuneConfig)
     runs_dir: str = "runs"
 
+    @property
+    def split_seed(self) -> int:
+        """The seed of every choice of records; runs of several seeds share it where they share their data."""
+        return self.seed if self.data.split.seed is None else self.data.split.seed
+
     @field_validator("name")
     @classmethod
     def _names_one_folder(cls, name: str) -> str:

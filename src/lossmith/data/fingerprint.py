@@ -54,7 +54,7 @@ def fingerprint(config: Config, sources: Sequence[Source], files: Sequence[FileF
         "sources": described,
         "data": config.data.model_dump(mode="json", exclude={"files"}),
         "task": config.task.kind,
-        "seed": config.seed,
+        "seed": config.split_seed,
         "keys": list(keys),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

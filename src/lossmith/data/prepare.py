@@ -127,7 +127,7 @@ def _build(
                 got=", ".join(source.name for source in sources),
                 expected="records",
             )
-        plan = make_plan(sources, data, scanned, seed=config.seed)
+        plan = make_plan(sources, data, scanned, seed=config.split_seed)
         _try_template(plan, template)
         tokenizer = tokenizer_for(lambda: _training_texts(plan, template))
         tallies = write_splits(plan, template, tokenizer, building, rejections=rejections, progress=progress)

@@ -72,7 +72,7 @@ def build_trainer(
     train = config.train
     assert train is not None
     objective = Objective(config.objective, tile_bytes=train.tile_mib * 2**20 if train.tile_mib else None)
-    rows = training_rows(prepared, train, seed=config.seed)
+    rows = training_rows(prepared, train, seed=config.split_seed)
     check_positions(prepared.audit["splits"]["train"], objective.terms)
     idle = check_positions_by_task(rows["train"], objective.terms)
     for sentence in (*idle, *unmarked_spans(prepared.audit, objective.terms), *without_gradient(objective.terms)):
@@ -285,7 +285,7 @@ def _measure(
     if train is None or file is None or train.metric_for_best_model.removeprefix("eval_") in there:
         return None
     rows = Rows(file, columns=None)
-    keep = sample(len(rows), train.max_eval_samples, seed=config.seed)
+    keep = sample(len(rows), train.max_eval_samples, seed=config.split_seed)
     rows = Rows(file, columns=None, keep=keep)
     return measure_text(config, rows, tokenizer, end_ids=end_ids, precision=precision)
 

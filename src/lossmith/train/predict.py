@@ -82,7 +82,7 @@ def _rows(prepared: Prepared, config: Config, split: str) -> Rows:
         )
     everything = Rows(file, columns=None)
     limit = config.evaluate.limit if split == config.evaluate.split else None
-    keep = sample(len(everything), limit, seed=config.seed)
+    keep = sample(len(everything), limit, seed=config.split_seed)
     return everything if keep is None else Rows(file, columns=None, keep=keep)
 
 
