@@ -14,6 +14,9 @@ from typing import Any
 from lossmith.errors import InputError, LossmithError
 from lossmith.names import import_from
 
+# What a folder of runs holds that belong to one question; no run takes such a folder as its own.
+STUDY_FILE = "study.json"
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:

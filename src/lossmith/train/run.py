@@ -17,7 +17,7 @@ from lossmith.config.objective import written_terms
 from lossmith.config.schema import Config
 from lossmith.errors import ConfigError, InputError
 from lossmith.names import code_hash
-from lossmith.runs import RunFolder, dead_terms, read_jsonl, write_json, write_text
+from lossmith.runs import STUDY_FILE, RunFolder, dead_terms, read_jsonl, write_json, write_text
 
 if TYPE_CHECKING:
     from lossmith.data.prepare import Prepared
@@ -88,6 +88,8 @@ def claim_folder(config: Config) -> RunFolder:
     digest = training_hash(config)
     for name in (config.name, f"{config.name}-{digest[:8]}"):
         run = RunFolder(Path(config.runs_dir).expanduser() / name, writes=is_first_process())
+        if (run.path / STUDY_FILE).exists():
+            continue
         if not run.config.exists() or training_hash(load_config(run.config)) == digest or _holds_nothing(run):
             return run
     raise InputError(f"{run.path} is taken by another configuration", got=digest, fix="give the run another name=...")
