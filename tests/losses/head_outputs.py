@@ -102,7 +102,7 @@ def take(outputs: Outputs, index: Tensor) -> Outputs:
     chosen: dict[str, Any] = {
         each.name: getattr(outputs, each.name)[index]
         for each in fields(outputs)
-        if each.name in ("logits", "labels", "predictions", "targets", "present", "keep")
+        if each.name in ("logits", "labels", "predictions", "targets", "present", "groups", "keep")
         and getattr(outputs, each.name) is not None
     }
     return replace(outputs, **chosen)

@@ -9,7 +9,8 @@ from typing import Any
 from lossmith.errors import ConfigError, nearest
 from lossmith.names import LOSS_ALIASES, LOSSES, LossRow, Parameter, TaskRow, find_loss
 
-TERM_KEYS = ("weight", "span", "loss")
+TERM_KEYS = ("weight", "span", "loss", "weights_by", "group_step_size")
+WEIGHTS_BY = ("group", "worst_group")
 BY_TASK = "by_task"
 
 
@@ -28,6 +29,8 @@ class WrittenTerm:
     weight: Any
     span: Any
     parameters: Mapping[str, Any]
+    weights_by: Any = None
+    group_step_size: Any = None
 
     @property
     def is_own(self) -> bool:
@@ -86,6 +89,8 @@ def _one(name: str, body: Any, *, task: str | None) -> WrittenTerm:
         weight=body.get("weight", 1.0),
         span=body.get("span"),
         parameters={key: value for key, value in body.items() if key not in TERM_KEYS},
+        weights_by=body.get("weights_by"),
+        group_step_size=body.get("group_step_size"),
     )
 
 
@@ -135,6 +140,7 @@ def _check_term(term: WrittenTerm, task: TaskRow) -> None:
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
         raise ConfigError(f"{where}.weight is no weight", got=repr(weight), expected="a number of 0 or more")
     _check_span(where, term.span)
+    check_weights_by(term)
     if term.is_own:
         return
     row = find_loss(loss)
@@ -157,6 +163,44 @@ def _check_term(term: WrittenTerm, task: TaskRow) -> None:
         raise ConfigError(f"{where} needs a span", got="none", expected="the span it reads", fix=f"{where}.span=NAME")
     for key, value in term.parameters.items():
         _check_parameter(where, row, key, value)
+    if term.weights_by is not None:
+        together = any(p.batch is not None and term.parameters.get(p.name) == p.batch for p in row.parameters)
+        require_examples(term, weighable=row.reads == "class head" and row.kind == "separable" and not together)
+
+
+def check_weights_by(term: WrittenTerm) -> None:
+    """Raise ConfigError for a rule or a step size that is none."""
+    rule, step = term.weights_by, term.group_step_size
+    if rule is not None and rule not in WEIGHTS_BY:
+        near = nearest(str(rule), WEIGHTS_BY)
+        raise ConfigError(
+            f"{term.where}.weights_by is no rule",
+            got=repr(rule),
+            expected=" or ".join(WEIGHTS_BY),
+            fix=f"did you mean '{near}'?" if near else None,
+        )
+    if step is None:
+        return
+    if isinstance(step, bool) or not isinstance(step, int | float) or not 0 < step < float("inf"):
+        raise ConfigError(f"{term.where}.group_step_size is no step size", got=repr(step), expected="a number above 0")
+    if rule != "worst_group":
+        raise ConfigError(
+            f"{term.where}.group_step_size is the step of group DRO alone",
+            got=f"weights_by: {rule}",
+            expected="weights_by: worst_group beside it",
+        )
+
+
+def require_examples(term: WrittenTerm, *, weighable: bool) -> None:
+    """Raise ConfigError where a term with weights_by has no value for each example of a class head."""
+    if weighable:
+        return
+    raise ConfigError(
+        f"{term.where} cannot weigh examples by their group",
+        got=f"weights_by: {term.weights_by} on {term.loss}",
+        expected="a loss that reads a class head and has a value for each example",
+        fix=f"~{term.where}.weights_by, or a loss such as class_cross_entropy or binary_cross_entropy",
+    )
 
 
 def _check_span(where: str, span: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +13,11 @@ from lossmith.errors import InputError
 from lossmith.losses.autograd import Call, tiled
 from lossmith.losses.dense import dense
 from lossmith.losses.formulas import Embeddings, embedding_scale
+from lossmith.losses.groups import count_groups
 from lossmith.losses.head import Head, product_dtype, statistic_dtype
 from lossmith.losses.outputs import Outputs, count_outputs, evaluate_outputs, norms_on_outputs
 from lossmith.losses.reading import Plan, count_units, make_plan, read_mask
-from lossmith.losses.reduce import Value, coefficients, denominators, shares_of_norms
+from lossmith.losses.reduce import Portion, Value, coefficients, denominators, portions_of, shares_of_norms
 from lossmith.losses.shapes import Bool, Float, Int
 from lossmith.losses.terms import Term, read_terms
 from lossmith.losses.weighting import LabelCounts, count_weights
@@ -125,10 +126,10 @@ class Objective:
         _check_head(hidden, head, labels=plan.labels, embeddings=given)
         rows = hidden if plan.kept is None else hidden[plan.kept]
         like = torch.empty(0, dtype=statistic_dtype(product_dtype(hidden, head.weight)), device=hidden.device)
-        own, divisors = self._divisors(plan, counts)
-        factors = coefficients(self.terms, divisors, like=like)
+        own, portions = self._portions(plan, counts)
+        factors = coefficients(portions, self.terms, like=like)
         total, sums, notes = tiled(rows, Call(head, plan, factors, given, self.tile_bytes))
-        return self._value(total, sums, own=own, divisors=divisors, notes=notes)
+        return self._value(total, sums, own=own, portions=portions, notes=notes)
 
     def dense(
         self,
@@ -150,11 +151,11 @@ class Objective:
         if isinstance(head, Head):
             _check_head(hidden, head, labels=plan.labels, embeddings=given)
         rows = hidden if plan.kept is None else hidden[plan.kept]
-        own, divisors = self._divisors(plan, counts)
+        own, portions = self._portions(plan, counts)
         like = torch.empty(0, dtype=torch.float64, device=hidden.device)
-        factors = coefficients(self.terms, divisors, like=like)
+        factors = coefficients(portions, self.terms, like=like)
         total, sums, notes = dense(rows, head, plan, coefficients=factors, embeddings=given)
-        return self._value(total, sums, own=own, divisors=divisors, notes=notes)
+        return self._value(total, sums, own=own, portions=portions, notes=notes)
 
     def shares(
         self,
@@ -210,6 +211,32 @@ class Objective:
             terms.append(replace(term, params=params))
             if counted:
                 facts[term.name] = counted
+        return Objective.of(terms, tile_bytes=self.tile_bytes), facts
+
+    def grouped_by(
+        self, counts: Mapping[tuple[str | None, str | None], int], names: Sequence[str]
+    ) -> tuple[Objective, dict[str, dict[str, Any]]]:
+        """The objective with its weights by group counted, and by term what the manifest keeps of them.
+
+        `counts` are training records by (task, group); `names` are the groups in the order of Outputs.groups. Raises
+        DataError where a term weighs by group and none of its records has one.
+        """
+        terms = [
+            replace(
+                term,
+                groups=count_groups(
+                    counts,
+                    names,
+                    task=term.task,
+                    other_than=term.other_than,
+                    step_size=term.group_step_size if term.weights_by == "worst_group" else None,
+                ),
+            )
+            if term.weights_by
+            else term
+            for term in self.terms
+        ]
+        facts = {term.name: term.groups.facts() for term in terms if term.groups is not None}
         return Objective.of(terms, tile_bytes=self.tile_bytes), facts
 
     def counts_on_outputs(self, outputs: Outputs) -> dict[str, float]:
@@ -276,11 +303,12 @@ class Objective:
             given = Embeddings(matrix.detach(), embedding_scale(matrix) if scale is None else scale)
         return make_plan(self.terms, labels, spans=spans or {}, examples=examples), given
 
-    def _divisors(
+    def _portions(
         self, plan: Plan, counts: Mapping[str, float | int | Tensor] | None
-    ) -> tuple[dict[str, float], dict[str, float]]:
+    ) -> tuple[dict[str, float], dict[str, list[Portion]]]:
         own = {reading.term.name: reading.count for reading in plan.readings}
-        return own, denominators(self.terms, own, counts)
+        divisors = denominators(self.terms, own, counts)
+        return own, {term.name: portions_of(term, divisors) for term in self.terms}
 
     def _value(
         self,
@@ -288,7 +316,7 @@ class Objective:
         sums: Tensor,
         *,
         own: Mapping[str, float],
-        divisors: Mapping[str, float],
+        portions: Mapping[str, list[Portion]],
         notes: Mapping[str, Mapping[str, Tensor]],
     ) -> Value:
         names = [term.name for term in self.terms]
@@ -296,7 +324,7 @@ class Objective:
             total=total,
             sums=dict(zip(names, sums.unbind(), strict=True)),
             counts={name: torch.tensor(own[name], dtype=torch.float32) for name in names},
-            denominators=divisors,
+            portions=portions,
             notes=notes,
         )
 

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from lossmith.errors import InputError
-from lossmith.losses.reduce import Value, coefficients, denominators
-from lossmith.losses.shapes import Bool, Float
+from lossmith.losses.reduce import Value, coefficients, denominators, portions_of
+from lossmith.losses.shapes import Bool, Float, Int
 from lossmith.losses.statistics import Statistics
 from lossmith.losses.terms import Term
 from lossmith.losses.weighting import require_numbers
 
 # What a model gives; the truth beside it is known before any forward pass.
 MADE_BY_THE_MODEL = ("logits", "queries", "predictions")
-BY_EXAMPLE = ("logits", "labels", "predictions", "targets", "present", "keep")
+BY_EXAMPLE = ("logits", "labels", "predictions", "targets", "present", "groups", "keep")
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,9 @@ class Outputs:
     logits (examples, classes) with labels (examples,) of int64, or (examples, labels) with labels of that shape, 0 to
     1. queries (queries, width): parameters of the head, the same for all examples. predictions and targets (examples,
     slots), or (examples,) for one slot; present, bool of that shape: the slots whose target is known, all when not
-    given. keep (examples,), bool: the others leave before any loss sees them. tasks: for each task that by_task names,
-    the examples of it, bool (examples,).
+    given. groups (examples,), int64: the place of each example's group among the names that the weights were counted
+    for, -1 for none. keep (examples,), bool: the others leave before any loss sees them. tasks: for each task that
+    by_task names, the examples of it, bool (examples,).
 
     Raises InputError where the numbers of examples differ and where a mask is none.
 
@@ -43,6 +44,7 @@ class Outputs:
     predictions: Float[Tensor, "examples ..."] | None = None
     targets: Float[Tensor, "examples ..."] | None = None
     present: Bool[Tensor, "examples ..."] | None = None
+    groups: Int[Tensor, " examples"] | None = None
     keep: Bool[Tensor, " examples"] | None = None
     tasks: Mapping[str, Bool[Tensor, " examples"]] = field(default_factory=dict)
 
@@ -96,10 +98,20 @@ class Outputs:
             held = {name: tensor[keep] for name, tensor in held.items()}
         return Outputs(queries=self.queries, **held)
 
+    def of_group(self, place: int) -> Outputs:
+        """The examples whose group has this place; queries belong to all."""
+        assert self.groups is not None
+        own = self.groups == place
+        held: dict[str, Any] = {name: tensor[own] for name, tensor in self.given(BY_EXAMPLE).items()}
+        return Outputs(queries=self.queries, **held)
+
 
 def count_outputs(terms: Sequence[Term], outputs: Outputs) -> dict[str, float]:
-    """The denominator of each term for these examples; needs labels, targets, present and keep alone."""
-    return {term.name: _count(term, outputs.read_by(term)) for term in terms}
+    """The denominators of each term for these examples; needs labels, targets, present, groups and keep alone."""
+    counts: dict[str, float] = {}
+    for term in terms:
+        counts |= _counts(term, outputs.read_by(term))
+    return counts
 
 
 def evaluate_outputs(
@@ -110,18 +122,21 @@ def evaluate_outputs(
     Raises InputError for outputs that a term reads and that are not given, and shapes that do not fit.
     """
     read = [outputs.read_by(term) for term in terms]
-    own = {term.name: _count(term, its) for term, its in zip(terms, read, strict=True)}
+    own: dict[str, float] = {}
+    for term, its in zip(terms, read, strict=True):
+        own |= _counts(term, its)
     divisors = denominators(terms, own, counts)
+    portions = {term.name: portions_of(term, divisors) for term in terms}
     device = next(iter(outputs.given([*MADE_BY_THE_MODEL, *BY_EXAMPLE]).values())).device
     # Autocast would take the logarithms and products of a loss back to 16 bits.
     with torch.autocast(device.type, enabled=False):
-        sums = torch.stack([_sum(term, its, own[term.name]) for term, its in zip(terms, read, strict=True)])
-        total = (coefficients(terms, divisors, like=sums) * sums).sum()
+        sums = torch.cat([_sums(term, its, own) for term, its in zip(terms, read, strict=True)])
+        total = (coefficients(portions, terms, like=sums) * sums).sum()
     return Value(
         total=total,
         sums=dict(zip(own, sums.detach().unbind(), strict=True)),
         counts={name: torch.tensor(count, dtype=torch.float64) for name, count in own.items()},
-        denominators=divisors,
+        portions=portions,
     )
 
 
@@ -139,9 +154,9 @@ def norms_on_outputs(
     """
     norms: dict[str, float] = {}
     for term in terms:
-        if not count_outputs([term], outputs)[term.name]:
+        if not any(count_outputs([term], outputs).values()):
             continue
-        own = None if counts is None else {term.name: counts[term.name]}
+        own = None if counts is None else {name: counts[name] for name in term.components}
         with torch.enable_grad():
             gradient = None
             total = evaluate_outputs([term], outputs, own).total
@@ -159,6 +174,36 @@ def _gradients_on_outputs(
     leaves: dict[str, Any] = {name: held.detach().requires_grad_() for name, held in made.items()}
     total = evaluate_outputs([term], replace(outputs, **leaves), counts).total
     return torch.autograd.grad(total, list(leaves.values()))
+
+
+def _counts(term: Term, read: Outputs) -> dict[str, float]:
+    """The denominators of a term's components."""
+    if term.weights_by is None:
+        return {term.name: _count(term, read)}
+    places = _places(term, read)
+    present = set(places.tolist())
+    placed = replace(read, groups=places)
+    return {
+        component: _count(term, placed.of_group(place)) if place in present else 0.0
+        for place, component in enumerate(term.components)
+    }
+
+
+def _places(term: Term, read: Outputs) -> Int[Tensor, " examples"]:
+    if term.groups is None:
+        raise InputError(
+            f"the groups of the term '{term.name}' were not counted on the training split",
+            got=f"weights_by: {term.weights_by}",
+            expected="their numbers of records",
+            fix="objective, facts = objective.grouped_by(counts, names)",
+        )
+    if read.groups is None:
+        raise InputError(
+            f"the term '{term.name}' weighs examples by group, which the outputs do not hold",
+            got="no groups",
+            expected="groups of int64 (examples,), -1 for none",
+        )
+    return term.groups.place_of(read.groups)
 
 
 def _count(term: Term, read: Outputs) -> float:
@@ -179,15 +224,17 @@ def _count(term: Term, read: Outputs) -> float:
     return 1.0 if term.unit == "set" else float(read.examples)
 
 
-def _sum(term: Term, read: Outputs, count: float) -> Float[Tensor, ""]:
+def _sums(term: Term, read: Outputs, counts: Mapping[str, float]) -> Float[Tensor, " components"]:
     stats = _statistics(term, read, term.needs)
     if not read.examples:
         made = [held[:0].sum() for name, held in vars(stats).items() if name in MADE_BY_THE_MODEL]
-        return torch.stack(made).sum()
+        return torch.stack(made).sum().repeat(len(term.components))
     shape, of = ((read.examples,), "each example") if term.kind == "separable" else ((), "all examples together")
     values = term.values(stats, shape=shape, of=of)
+    if term.weights_by is not None:
+        return values.new_zeros(len(term.components)).index_add(0, _places(term, read), values)
     # One value for all examples stands for each unit of its denominator.
-    return values.sum() if term.kind == "separable" else values * count
+    return (values.sum() if term.kind == "separable" else values * counts[term.name])[None]
 
 
 def _statistics(term: Term, read: Outputs, names: Sequence[str]) -> Statistics:

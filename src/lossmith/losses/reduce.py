@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,19 +15,28 @@ from lossmith.losses.shapes import Float
 from lossmith.losses.terms import Term
 
 
+class Portion(NamedTuple):
+    """A component of a term: its sum enters the term's value times `weight`, divided by `divisor` (0: not at all)."""
+
+    component: str
+    weight: float
+    divisor: float
+
+
 @dataclass(frozen=True)
 class Value:
     """What an objective returns.
 
     `total` is the weighted sum of the terms over their denominators; backward reaches the hidden states and the
-    head. `sums` and `counts` are each term's own, unweighted, of this call, so that many calls can be added and
-    divided once. `notes` holds further figures of a term, such as the marginal error of sinkhorn.
+    head. `sums` and `counts` are each term's own, unweighted, of this call, by its components (one, of the term's name,
+    unless it weighs examples by group), so that many calls can be added and divided once. `portions` says for each
+    term how. `notes` holds further figures of a term, such as the marginal error of sinkhorn.
     """
 
     total: Float[Tensor, ""]
     sums: Mapping[str, Tensor]
     counts: Mapping[str, Tensor]
-    denominators: Mapping[str, float]
+    portions: Mapping[str, Sequence[Portion]]
     notes: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
 
     @property
@@ -35,10 +46,7 @@ class Value:
         With the denominators of a window, the parts of its calls add up to the value of the window. Reading waits
         for the device.
         """
-        return {
-            name: float(total) / self.denominators[name] if self.denominators[name] else 0.0
-            for name, total in self.sums.items()
-        }
+        return {name: _add_up(portions, self.sums) for name, portions in self.portions.items()}
 
     def __add__(self, other: Value) -> Value:
         """The value of both objectives together, such as one over tokens and one over the outputs of heads.
@@ -56,7 +64,7 @@ class Value:
             total=self.total + other.total,
             sums={**self.sums, **other.sums},
             counts={**self.counts, **other.counts},
-            denominators={**self.denominators, **other.denominators},
+            portions={**self.portions, **other.portions},
             notes={**self.notes, **other.notes},
         )
 
@@ -64,33 +72,66 @@ class Value:
 def denominators(
     terms: Sequence[Term], own: Mapping[str, float], given: Mapping[str, float | int | Tensor] | None
 ) -> dict[str, float]:
-    """The denominators of a call: those given, of a whole window, or else its own.
+    """The denominators of a call, by component: those given, of a whole window, or else its own.
 
     Raises InputError where a given one is missing, or is 0 although the term reads positions here.
     """
     if given is None:
         return dict(own)
-    for term in terms:
-        if term.name not in given:
-            near = nearest(term.name, given)
+    names = [component for term in terms for component in term.components]
+    for name in names:
+        if name not in given:
+            near = nearest(name, given)
             raise InputError(
-                f"counts has no denominator for the term '{term.name}'",
+                f"counts has no denominator for the term '{name}'",
                 got=", ".join(given) or "none",
-                expected=", ".join(each.name for each in terms),
+                expected=", ".join(names),
                 fix=f"did you mean '{near}'?" if near else None,
             )
-        if own[term.name] > 0 and not float(given[term.name]) > 0:
+        if own[name] > 0 and not float(given[name]) > 0:
             raise InputError(
-                f"the denominator given for the term '{term.name}' is not above 0",
-                got=float(given[term.name]),
-                expected=f"{own[term.name]:g} or more, the units of this call among them",
+                f"the denominator given for the term '{name}' is not above 0",
+                got=float(given[name]),
+                expected=f"{own[name]:g} or more, the units of this call among them",
             )
-    return {term.name: float(given[term.name]) for term in terms}
+    return {name: float(given[name]) for name in names}
 
 
-def coefficients(terms: Sequence[Term], divisors: Mapping[str, float], *, like: Tensor) -> Float[Tensor, " terms"]:
-    """What each term's sum is multiplied by in the total: weight over denominator, 0 where nothing is counted."""
-    values = [t.weight / divisors[t.name] if divisors[t.name] else 0.0 for t in terms]
+def portions_of(term: Term, counts: Mapping[str, float]) -> list[Portion]:
+    """How the components of a term make up its value, with these denominators.
+
+    One component is divided by its count. By group all are divided by the weighted sum of their counts, so that an
+    example of weight 2 is as good as two; by worst_group each is a mean of its own.
+    """
+    own = [float(counts.get(component, 0.0)) for component in term.components]
+    if term.groups is None:
+        return [Portion(term.name, 1.0, own[0])]
+    weights = term.groups.weights
+    together = sum(weight * count for weight, count in zip(weights, own, strict=True))
+    divisors = own if term.weights_by == "worst_group" else [together] * len(own)
+    return [Portion(*each) for each in zip(term.components, weights, divisors, strict=True)]
+
+
+def value_of(term: Term, sums: Mapping[str, float | Tensor], counts: Mapping[str, float]) -> float | None:
+    """A term's value from sums and counts of many calls; None where nothing was counted."""
+    portions = portions_of(term, counts)
+    return _add_up(portions, sums) if any(portion.divisor for portion in portions) else None
+
+
+def _add_up(portions: Sequence[Portion], sums: Mapping[str, float | Tensor]) -> float:
+    held = [(float(sums[name]), weight, divisor) for name, weight, divisor in portions if divisor]
+    return math.fsum(weight * total / divisor for total, weight, divisor in held)
+
+
+def coefficients(
+    portions: Mapping[str, Sequence[Portion]], terms: Sequence[Term], *, like: Tensor
+) -> Float[Tensor, " components"]:
+    """What the sum of each component is multiplied by in the total, in the order of the terms."""
+    values = [
+        term.weight * weight / divisor if divisor else 0.0
+        for term in terms
+        for _, weight, divisor in portions[term.name]
+    ]
     return torch.tensor(values, dtype=like.dtype, device=like.device)
 
 

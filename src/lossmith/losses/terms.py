@@ -12,14 +12,24 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from lossmith.config.objective import TERM_KEYS, WrittenTerm, accepts, in_words, written_terms
+from lossmith.config.objective import (
+    TERM_KEYS,
+    WrittenTerm,
+    accepts,
+    check_weights_by,
+    in_words,
+    require_examples,
+    written_terms,
+)
 from lossmith.errors import InputError, nearest
+from lossmith.losses.groups import GroupWeights, WeightsBy
 from lossmith.losses.statistics import HEAD_STATISTICS, POSITION_STATISTICS, SET_STATISTICS, Statistics
 from lossmith.names import SCOPE, LossRow, Parameter, Reads, Unit, find_loss, load_attribute
 
 # Parameters that say over what the statistics are taken; they shape what the formula reads and never reach it.
 TOP_K = Parameter("top_k", "int or none", None, low=1)
 STATISTIC_PARAMETERS = (SCOPE, TOP_K)
+GROUP_STEP_SIZE = 0.01  # Sagawa et al. 2019
 
 
 @dataclass(frozen=True)
@@ -30,7 +40,8 @@ class Term:
     tokens), set (one for each call, for a set loss with scope batch), or what the function's own `count` adds up:
     weight (weights of the examples), value (present values). A term that reads the outputs of a head has no span.
     Of its spans it reads the positions of `task` alone, where it stands under by_task, and those of no task in
-    `other_than`, where it stands beside.
+    `other_than`, where it stands beside. `weights_by` weighs examples by their group; `groups` are these weights, None
+    before they are counted on the training split.
     """
 
     name: str
@@ -46,6 +57,16 @@ class Term:
     reads: Reads = "tokens"
     task: str | None = None
     other_than: tuple[str, ...] = ()
+    weights_by: WeightsBy | None = None
+    group_step_size: float = GROUP_STEP_SIZE
+    groups: GroupWeights | None = None
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """What its sums and counts are called: its name, or one for each group and, last, those without a group."""
+        if self.groups is None:
+            return (self.name,)
+        return tuple(f"{self.name}#{place}" for place in range(len(self.groups.names) + 1))
 
     @property
     def scope(self) -> str | None:
@@ -125,12 +146,12 @@ def _read_term(written: WrittenTerm) -> Term:
     if not isinstance(loss, str):
         raise InputError(f"the loss of the term '{name}' is no name", got=repr(loss), expected="a string")
     if ":" in loss:
-        return _own_term(name, loss, parameters, weight=weight, span=span)
+        return _weighed(_own_term(name, loss, parameters, weight=weight, span=span), written)
     row = find_loss(loss)
     params = _checked_parameters(name, row.parameters, parameters)
     function = row.load()
     together = any(parameter.batch == params[parameter.name] is not None for parameter in row.parameters)
-    return Term(
+    term = Term(
         name=name,
         weight=weight,
         span=_span(name, span, row.span, reads=row.reads),
@@ -142,6 +163,22 @@ def _read_term(written: WrittenTerm) -> Term:
         needs=_needs(function, params, row=row),
         selects_checkpoints=row.selects_checkpoints,
         reads=row.reads,
+    )
+    return _weighed(term, written)
+
+
+def _weighed(term: Term, written: WrittenTerm) -> Term:
+    """The term with its examples weighed by group, where it is written so."""
+    check_weights_by(written)
+    if written.weights_by is None:
+        return term
+    require_examples(written, weighable=term.reads == "class head" and term.kind == "separable")
+    return replace(
+        term,
+        weights_by=written.weights_by,
+        group_step_size=float(written.group_step_size or GROUP_STEP_SIZE),
+        # The examples of a window weigh as if each were there so many times.
+        unit="weight" if written.weights_by == "group" else term.unit,
     )
 
 

@@ -200,7 +200,8 @@ def make_trial(
 
 def as_tried(term: Term) -> Term:
     """A term that reads the made-up inputs, whatever it reads of others."""
-    return replace(term, span=(SPAN,) if term.reads == "tokens" else (), task=None, other_than=())
+    span = (SPAN,) if term.reads == "tokens" else ()
+    return replace(term, span=span, task=None, other_than=(), weights_by=None, groups=None)
 
 
 def try_once(term: Term) -> None:
