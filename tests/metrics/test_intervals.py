@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from lossmith.metrics.intervals import bootstrap, cluster_codes, interval, resampled, wilson
+from lossmith.metrics.intervals import bootstrap, cluster_codes, drawn, interval, wilson
 from lossmith.metrics.scores import MEAN, Ratio, Scores, mean_of, whole
 
 
@@ -77,17 +77,23 @@ def test_what_has_no_interval_says_why():
 
 
 def test_the_same_seed_gives_the_same_numbers_whatever_the_block():
-    totals = np.random.default_rng(3).integers(0, 5, size=(300, 3)).astype(float)
-    first = np.concatenate(list(resampled(totals, resamples=1000, seed=7)))
-    again = np.concatenate(list(resampled(totals, resamples=1000, seed=7)))
-    other = np.concatenate(list(resampled(totals, resamples=1000, seed=8)))
+    first = np.concatenate(list(drawn(300, resamples=1000, seed=7)))
+    again = np.concatenate(list(drawn(300, resamples=1000, seed=7)))
+    other = np.concatenate(list(drawn(300, resamples=1000, seed=8)))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
-def test_resampled_sums_are_sums_of_as_many_clusters():
-    counts = np.concatenate(list(resampled(np.ones((17, 1)), resamples=1000, seed=0)))
-    assert np.array_equal(counts, np.full((1000, 1), 17.0))
+def test_draws_that_are_kept_and_draws_that_are_not_are_the_same(monkeypatch):
+    kept = np.concatenate(list(drawn(301, resamples=1000, seed=7)))
+    monkeypatch.setattr("lossmith.metrics.intervals._KEPT_CELLS", 0)
+    assert np.array_equal(kept, np.concatenate(list(drawn(301, resamples=1000, seed=7))))
+
+
+def test_as_many_clusters_are_drawn_as_there_are():
+    counts = np.concatenate(list(drawn(17, resamples=1000, seed=0)))
+    assert counts.shape == (1000, 17)
+    assert (counts.sum(axis=1) == 17).all() and counts.max() > 2
 
 
 def test_fewer_than_a_thousand_resamples_are_refused():

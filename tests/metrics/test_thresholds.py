@@ -136,7 +136,7 @@ def test_a_temperature_gives_back_what_the_logits_were_spoiled_by():
 
 def test_a_temperature_is_kept_in_bounds_and_one_where_nothing_can_be_fitted():
     apart = np.array([[9.0, -9.0], [-9.0, 9.0]])
-    assert fit_temperature(apart, np.array([0, 1]), multi_label=False) == pytest.approx(COLDEST, rel=1e-3)
+    assert COLDEST <= fit_temperature(apart, np.array([0, 1]), multi_label=False) < 1
     assert fit_temperature(apart, np.array([0, 0]), multi_label=False) == 1.0
     assert fit_temperature(np.zeros((0, 2)), np.zeros(0, dtype=int), multi_label=False) == 1.0
     with pytest.raises(ValueError, match="finite"):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from lossmith.metrics.scores import Scores
+from lossmith.metrics.scores import AnyScores, Ranked, Ratio, Scores
 
 LEVEL = 0.95
 RESAMPLES = 1000
 _CELLS = 1 << 22  # numbers held at once while resampling
+_KEPT_CELLS = 1 << 24  # draws that are kept for the next metric of the same records
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Interval:
 
 
 def interval(
-    scores: Scores,
+    scores: AnyScores,
     *,
     clusters: Sequence[Hashable] | None = None,
     proportion: bool = False,
@@ -40,26 +42,29 @@ def interval(
 ) -> Interval:
     """The interval of a metric's value.
 
-    A `proportion` (statistics: successes, trials) has Wilson's interval while every record is a cluster of
+    A `proportion` (a ratio of successes to trials) has Wilson's interval while every record is a cluster of
     its own; once records share a cluster they are no independent trials, and clusters are resampled. Where all
     succeed, or none, every resample would say so with certainty: then Wilson's interval counts clusters as trials.
     """
+    value = scores.value()
+    if value is None:
+        return Interval(None, None, "none", reason="the value is undefined")
     if scores.parts == "none":
         return Interval(None, None, "none", reason="the metric gives one number, with no values per record to resample")
-    if scores.value() is None:
-        return Interval(None, None, "none", reason="the value is undefined")
-    if proportion and not shared_clusters(clusters):
-        successes, trials = scores.stats.sum(axis=0)
-        low, high = wilson(successes, trials)
+    if not proportion or not isinstance(scores, Scores) or not isinstance(scores.reduce, Ratio):
+        return bootstrap(scores, clusters=clusters, resamples=resamples, seed=seed)
+    if not shared_clusters(clusters):
+        successes, trials = scores.reduce.parts(scores.stats.sum(axis=0))
+        low, high = wilson(float(successes), float(trials))
         return Interval(low, high, "wilson")
-    if proportion and scores.value() in (0.0, 1.0):
-        return _of_agreeing_clusters(scores, clusters)
+    if value in (0.0, 1.0):
+        return _of_agreeing_clusters(scores, scores.reduce, clusters)
     return bootstrap(scores, clusters=clusters, resamples=resamples, seed=seed)
 
 
-def _of_agreeing_clusters(scores: Scores, clusters: Sequence[Hashable] | None) -> Interval:
+def _of_agreeing_clusters(scores: Scores, ratio: Ratio, clusters: Sequence[Hashable] | None) -> Interval:
     """The interval of a proportion of 0 or 1, each cluster with a trial taken as one trial."""
-    trials = int((cluster_sums(scores.stats, clusters)[:, 1] > 0).sum())
+    trials = int((ratio.parts(cluster_sums(scores.stats, clusters))[1] > 0).sum())
     if trials < 2:
         return Interval(None, None, "none", reason="one cluster alone has no spread")
     low, high = wilson(trials * (scores.value() or 0.0), trials)
@@ -88,7 +93,7 @@ def wilson(successes: float, trials: float) -> tuple[float, float]:
 
 
 def bootstrap(
-    scores: Scores, *, clusters: Sequence[Hashable] | None = None, resamples: int = RESAMPLES, seed: int = 0
+    scores: AnyScores, *, clusters: Sequence[Hashable] | None = None, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
     """Percentile bootstrap over clusters (records, where there are none) drawn with replacement.
 
@@ -96,11 +101,10 @@ def bootstrap(
     """
     if resamples < 1000:
         raise ValueError(f"an interval needs at least 1,000 resamples, not {resamples}")
-    totals = cluster_sums(scores.stats, clusters)
-    if len(totals) < 2:
+    count, values_of = by_cluster(scores, clusters)
+    if count < 2:
         return Interval(None, None, "none", reason="one cluster alone has no spread")
-    values = np.concatenate([scores.reduce(sums) for sums in resampled(totals, resamples=resamples, seed=seed)])
-    return percentiles(values)
+    return percentiles(np.concatenate([values_of(times) for times in drawn(count, resamples=resamples, seed=seed)]))
 
 
 def percentiles(values: np.ndarray) -> Interval:
@@ -114,16 +118,48 @@ def percentiles(values: np.ndarray) -> Interval:
     return Interval(float(low), float(high), "bootstrap", len(values), undefined)
 
 
-def resampled(totals: np.ndarray, *, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Sums (some resamples, k) of clusters (clusters, k) drawn with replacement, in bounded blocks."""
-    count = len(totals)
-    generator = np.random.default_rng(seed)
+def by_cluster(
+    scores: AnyScores, clusters: Sequence[Hashable] | None
+) -> tuple[int, Callable[[np.ndarray], np.ndarray]]:
+    """The number of clusters, and a function from how often each is taken (resamples, clusters) to values."""
+    if isinstance(scores, Scores):
+        totals = cluster_sums(scores.stats, clusters)
+        return len(totals), lambda times: scores.reduce(times @ totals)
+    codes = np.arange(len(scores)) if clusters is None else cluster_codes(clusters)
+    return int(codes.max(initial=-1)) + 1, lambda times: weighed(scores, times, codes)
+
+
+def weighed(scores: Ranked, times: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Values (resamples,) where the cluster of each record (`codes`) is taken so often, in bounded blocks."""
+    rows = max(1, _CELLS // max(1, len(codes)))
+    parts = [times[start : start + rows] for start in range(0, len(times), rows)]
+    return np.concatenate([scores.weigh(scores.columns, part[:, codes]) for part in parts])
+
+
+def drawn(count: int, *, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each of `count` clusters is drawn with replacement (some resamples, count), in bounded blocks."""
     block = max(1, _CELLS // count)
+    if count * resamples > _KEPT_CELLS:
+        yield from (times.astype(np.float64) for times in _draws(count, resamples, seed, block))
+        return
+    kept = _kept_draws(count, resamples, seed)
+    for start in range(0, resamples, block):
+        yield kept[start : start + block].astype(np.float64)
+
+
+@lru_cache(maxsize=4)
+def _kept_draws(count: int, resamples: int, seed: int) -> np.ndarray:
+    """All draws at once: every metric of the same records is resampled alike, and drawing costs more than scoring."""
+    return np.concatenate(list(_draws(count, resamples, seed, max(1, _CELLS // count))))
+
+
+def _draws(count: int, resamples: int, seed: int, block: int) -> Iterator[np.ndarray]:
+    generator = np.random.default_rng(seed)
+    # Above 65,535 clusters none is drawn so often; below, none can be drawn more often than there are clusters.
     for start in range(0, resamples, block):
         rows = min(block, resamples - start)
-        drawn = generator.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
-        yield times.astype(np.float64) @ totals
+        taken = generator.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
+        yield np.bincount(taken.ravel(), minlength=rows * count).reshape(rows, count).astype(np.uint16)
 
 
 def cluster_sums(stats: np.ndarray, clusters: Sequence[Hashable] | None) -> np.ndarray:
