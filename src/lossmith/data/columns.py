@@ -12,6 +12,7 @@ from lossmith.data.rejection import RecordError
 from lossmith.data.sources.jsonl import parse_json
 
 MAX_LITERAL_CHARACTERS = 1 << 20
+LIST_JOINT = " & "
 
 
 class _Missing:
@@ -76,6 +77,25 @@ def column_names(values: Mapping[str, Any]) -> list[str]:
         if isinstance(value, Mapping):
             names += [f"{name}.{inner}" for inner in column_names(value)]
     return names
+
+
+def as_text(value: Any) -> str | None:
+    """A cell as the text of an id, a group, a cluster or a class; an empty or blank one is None.
+
+    >>> as_text(True), as_text(2.0), as_text(["b", "a"]), as_text(" ")
+    ('true', '2', 'a & b', None)
+    """
+    match value:
+        case None:
+            return None
+        case bool():
+            return "true" if value else "false"
+        case float() if value.is_integer():
+            return str(int(value))
+        case list():
+            texts = sorted(text for item in value if (text := as_text(item)) is not None)
+            return LIST_JOINT.join(texts) or None
+    return str(value).strip() or None
 
 
 def parse_cell(value: Any, how: str) -> Any:

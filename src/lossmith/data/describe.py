@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lossmith.data.encode import Cut, Truncation, encode_layout
-from lossmith.data.layout import Layout, lay_out
-from lossmith.data.rendered import Encoded, Rendered
+from lossmith.config.data import Truncation
+from lossmith.data.encode import encode_layout
+from lossmith.data.head_inputs import encode_input, lay_out_inputs
+from lossmith.data.layout import lay_out
+from lossmith.data.rendered import Encoded, HeadText, Rendered
+from lossmith.spans.tokens import Offsets
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -42,13 +45,13 @@ class TokenView:
 class Described:
     """A record with its tokens; `tokens` are one to one with `encoded.input_ids`."""
 
-    rendered: Rendered
+    rendered: Rendered | HeadText
     encoded: Encoded
     tokens: list[TokenView]
 
 
 def describe(
-    rendered: Rendered,
+    rendered: Rendered | HeadText,
     tokenizer: PreTrainedTokenizerBase,
     *,
     max_length: int,
@@ -56,18 +59,24 @@ def describe(
     predicting: bool = False,
     roles: Sequence[tuple[str, int, int]] | None = None,
 ) -> Described:
-    """Every token that `encode` keeps of a record, with what it is.
+    """Every token that a template's `encode` keeps of a record, with what it is.
 
-    `roles` are (role, start, end) in characters, from `Template.roles`; without them the two roles are "prompt" and
-    "answer". Raises as `encode` does.
+    `roles` are (role, start, end) in characters, from the template's `roles`; without them the two roles are "prompt"
+    and "answer". Raises RecordError and DataError as `encode` does.
     """
-    layout = lay_out([rendered], tokenizer)[0]
-    encoded, cut = encode_layout(rendered, layout, max_length=max_length, truncation=truncation, predicting=predicting)
+    limits: dict[str, Any] = {"max_length": max_length, "truncation": truncation, "predicting": predicting}
+    if isinstance(rendered, HeadText):
+        inputs = lay_out_inputs([rendered], tokenizer)[0]
+        encoded, kept = encode_input(rendered, inputs, **limits)
+        offsets, edge = inputs.offsets, len(rendered.text)
+    else:
+        layout = lay_out([rendered], tokenizer)[0]
+        encoded, cut = encode_layout(rendered, layout, **limits)
+        kept, offsets, edge = cut.tokens, layout.offsets, len(rendered.prompt)
     names = tokenizer.convert_ids_to_tokens(encoded.input_ids)
     if roles is None:
-        edge = len(rendered.prompt)
         roles = [("prompt", 0, edge), ("answer", edge, len(rendered.text))]
-    pieces = _pieces(rendered.text, layout, cut)
+    pieces = _pieces(rendered.text, offsets, kept)
     tokens = []
     for index, (token, name, (text, start, end, shared)) in enumerate(
         zip(encoded.input_ids, names, pieces, strict=True)
@@ -88,18 +97,18 @@ def describe(
     return Described(rendered, encoded, tokens)
 
 
-def _pieces(text: str, layout: Layout, cut: Cut) -> Iterator[tuple[str, int, int, bool]]:
+def _pieces(text: str, offsets: Offsets, kept: Sequence[int]) -> Iterator[tuple[str, int, int, bool]]:
     """For every kept token its own characters, its start and end, and whether it shares them with a neighbour."""
-    offsets = layout.offsets.tolist()
-    last = None
-    for index in cut.tokens:
-        start, end = offsets[index]
+    pairs = offsets.tolist()
+    last, before = None, -1
+    for index in kept:
+        start, end = pairs[index]
         shared = any(
-            0 <= other < len(offsets) and end > start and offsets[other] == [start, end]
-            for other in (index - 1, index + 1)
+            0 <= other < len(pairs) and end > start and pairs[other] == [start, end] for other in (index - 1, index + 1)
         )
-        if index == cut.low and cut.low > cut.first:
+        if index > before + 1:
             last = start  # what was cut is not shown
+        before = index
         begin = start if last is None else last
         if end > begin:
             yield text[begin:end], start, end, shared

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from lossmith.config.data import Truncation
 from lossmith.data.layout import Layout, lay_out
 from lossmith.data.rejection import RecordError
 from lossmith.data.rendered import Encoded, Rendered
@@ -15,8 +16,6 @@ from lossmith.spans.tokens import cut_spans, token_spans
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-Truncation = Literal["drop", "cut_prompt", "cut_answer", "error"]
 
 
 def encode(

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from lossmith.config.data import DataConfig
-from lossmith.data.columns import MISSING, lookup, parse_cell, replace
+from lossmith.data.columns import LIST_JOINT, MISSING, as_text, lookup, parse_cell, replace
+from lossmith.data.labelling import Labelling
 from lossmith.data.normalize import normalize, steps_of
 from lossmith.data.records import FieldSpan, Record
 from lossmith.data.rejection import RecordError
 from lossmith.errors import ConfigError, DataError
+from lossmith.spans.alignment import align_tokens
 from lossmith.spans.characters import intervals_of
-
-GROUP_JOINT = " & "
 
 
 def check_mapping(data: DataConfig) -> None:
     """Raise ConfigError for a mapping that no record could follow, before any is read."""
     steps = steps_of(data.normalize)
     for name, span in data.spans.items():
-        if steps:
+        if steps and span.offsets is not None:
             raise ConfigError(
                 f"data.normalize changes the text that the offsets of data.spans.{name} count in",
                 got=", ".join(data.normalize),
@@ -35,30 +36,43 @@ def check_mapping(data: DataConfig) -> None:
             )
 
 
-def to_record(values: Mapping[str, Any], data: DataConfig, *, place: tuple[str, int], split: str) -> Record:
+def to_record(
+    values: Mapping[str, Any],
+    data: DataConfig,
+    *,
+    place: tuple[str, int],
+    split: str,
+    labelling: Labelling | None = None,
+) -> Record:
     """The record that a row makes; `place` is the name of its source and its line there.
 
-    Raises RecordError where a column that the record needs is missing or of the wrong type.
+    With a `labelling` the template may read the label's name and words beside the fields. Raises RecordError where a
+    column that the record needs is missing or of the wrong type.
     """
     file, line = place
     values = parse_columns(values, data)
     steps = steps_of(data.normalize)
     own = {name: _required(values, column) for name, column in data.fields.items()}
-    fields = own or dict(values)
+    fields: Mapping[str, Any] = own or dict(values)
+    fields = normalize(fields, steps) if steps else fields
     messages = None
     if data.messages is not None:
         messages = normalize(_required(values, data.messages), steps)
+    spans = {name: _span(values, fields, name, data) for name in data.spans}
+    label = labelling.read(values) if labelling else _label(values, data)
     return Record(
         id=record_id(values, data, place=place),
-        fields=normalize(fields, steps) if steps else fields,
+        fields={**fields, **labelling.fields(label)} if labelling else fields,
         split=split,
         group=_group(values, data),
         cluster=_text_or_none(values, data.cluster),
         task=_text_or_none(values, data.task),
         keep={column: _or_none(values, column) for column in data.keep},
-        spans={name: _span(values, fields, name, data) for name in data.spans},
+        spans={name: span for name, span in spans.items() if span is not None},
         messages=messages,
-        label=_label(values, data),
+        label=label,
+        weight=None if data.weight is None else _weight(_required(values, data.weight), data.weight),
+        unaligned=tuple(name for name, span in spans.items() if span is None),
         file=file,
         line=line,
     )
@@ -86,7 +100,7 @@ def record_id(values: Mapping[str, Any], data: DataConfig, *, place: tuple[str, 
     """
     if data.id is None:
         return f"{place[0]}:{place[1]}"
-    text = _as_text(_required(values, data.id))
+    text = as_text(_required(values, data.id))
     if text is None:
         raise RecordError(f"empty id: column '{data.id}'")
     return text
@@ -109,29 +123,14 @@ def _or_none(values: Mapping[str, Any], column: str) -> Any:
     return None if value is MISSING else value
 
 
-def _as_text(value: Any) -> str | None:
-    """Ids, groups and clusters are text; an empty or blank cell is none."""
-    match value:
-        case None:
-            return None
-        case bool():
-            return "true" if value else "false"
-        case float() if value.is_integer():
-            return str(int(value))
-        case list():
-            texts = sorted(text for item in value if (text := _as_text(item)) is not None)
-            return GROUP_JOINT.join(texts) or None
-    return str(value).strip() or None
-
-
 def _text_or_none(values: Mapping[str, Any], column: str | None) -> str | None:
-    return None if column is None else _as_text(_or_none(values, column))
+    return None if column is None else as_text(_or_none(values, column))
 
 
 def _group(values: Mapping[str, Any], data: DataConfig) -> str | None:
     columns = [data.group] if isinstance(data.group, str) else data.group or []
     texts = [text for column in columns if (text := _text_or_none(values, column)) is not None]
-    return GROUP_JOINT.join(texts) or None
+    return LIST_JOINT.join(texts) or None
 
 
 def _label(values: Mapping[str, Any], data: DataConfig) -> Any:
@@ -140,19 +139,47 @@ def _label(values: Mapping[str, Any], data: DataConfig) -> Any:
     return None if data.label is None else _required(values, data.label)
 
 
-def _span(values: Mapping[str, Any], fields: Mapping[str, Any], name: str, data: DataConfig) -> FieldSpan:
+def _weight(cell: Any, column: str) -> float:
+    try:
+        weight = float(cell)
+    except (TypeError, ValueError):
+        weight = math.nan
+    if isinstance(cell, bool) or not 0 < weight < math.inf:
+        raise RecordError(f"bad weight: column '{column}' holds {str(cell)[:40]!r}, no number above 0")
+    return weight
+
+
+def _span(values: Mapping[str, Any], fields: Mapping[str, Any], name: str, data: DataConfig) -> FieldSpan | None:
+    """The field and the characters of a span; None where its tokens do not stand in the field."""
     span = data.spans[name]
-    text, offsets = fields.get(span.field, MISSING), _required(values, span.offsets)
+    text = fields.get(span.field, MISSING)
     if not isinstance(text, str):
-        raise RecordError(f"bad span offsets: '{name}': the field '{span.field}' is no text")
+        raise RecordError(f"bad span: '{name}': the field '{span.field}' is no text")
+    if span.offsets is not None:
+        return span.field, _offsets(_required(values, span.offsets), text, name=name, column=span.offsets)
+    assert span.tokens is not None, "the schema asks for offsets or tokens"
+    tokens = _tokens(_required(values, span.tokens), name=name, column=span.tokens)
+    aligned = align_tokens(normalize(tokens, steps_of(data.normalize)), text)
+    return None if aligned is None else (span.field, tuple(aligned))
+
+
+def _tokens(cell: Any, *, name: str, column: str) -> list[str]:
+    """The tokens of a cell: a list of texts, or a text split at its blanks; none where it is empty."""
+    if cell is None or isinstance(cell, str):
+        return (cell or "").split()
+    if not isinstance(cell, list) or not all(isinstance(token, str) for token in cell):
+        raise RecordError(f"bad span: '{name}': column '{column}' holds no tokens")
+    return [token.strip() for token in cell if token.strip()]
+
+
+def _offsets(offsets: Any, text: str, *, name: str, column: str) -> tuple[tuple[int, int], ...]:
     if isinstance(offsets, str):
-        fix = f"write data.parse.{span.offsets}=literal"
-        raise RecordError(f"bad span offsets: '{name}': column '{span.offsets}' holds text; {fix}")
+        raise RecordError(f"bad span: '{name}': column '{column}' holds text; write data.parse.{column}=literal")
     try:
         intervals = intervals_of(offsets)
     except DataError as error:
-        raise RecordError(f"bad span offsets: '{name}': {error.message}") from None
+        raise RecordError(f"bad span: '{name}': {error.message}") from None
     for start, end in intervals:
         if end > len(text):
-            raise RecordError(f"bad span offsets: '{name}': [{start}, {end}) in {len(text)} characters")
-    return span.field, tuple((start, end) for start, end in intervals if end > start)
+            raise RecordError(f"bad span: '{name}': [{start}, {end}) in {len(text)} characters")
+    return tuple((start, end) for start, end in intervals if end > start)

@@ -15,7 +15,7 @@ from lossmith.data.sources.files import Source
 from lossmith.names import code_hash
 from lossmith.runs import write_json
 
-FORMAT = 2  # raised when the same inputs give other files
+FORMAT = 3  # raised when the same inputs give other files
 _RACY_SECONDS = 2.0
 
 
@@ -53,7 +53,7 @@ def fingerprint(config: Config, sources: Sequence[Source], files: Sequence[FileF
         "format": FORMAT,
         "sources": described,
         "data": config.data.model_dump(mode="json", exclude={"files"}),
-        "task": config.task.kind,
+        "task": config.task.model_dump(mode="json"),
         "seed": config.split_seed,
         "keys": list(keys),
     }

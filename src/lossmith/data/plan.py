@@ -10,6 +10,7 @@ import numpy as np
 
 from lossmith.config.data import DataConfig
 from lossmith.data.fields import to_record
+from lossmith.data.labelling import Labelling
 from lossmith.data.records import SPLITS, Problem, Record, Row
 from lossmith.data.rejected import Rejections
 from lossmith.data.rejection import RecordError
@@ -26,7 +27,8 @@ class Plan:
     """The second pass, decided; arrays are (rows,) in the order of the sources.
 
     `split` is 0 train, 1 validation, 2 test, -1 left out; `copies` is how often a row is written. `beyond_limit` and
-    `unweighted` count the records that data.limit and a weight under 1 leave out.
+    `unweighted` count the records that data.limit and a weight under 1 leave out. `class_names` are those of a
+    classification in their order, found among the records that are not left out.
     """
 
     sources: Sequence[Source]
@@ -36,6 +38,8 @@ class Plan:
     copies: np.ndarray
     beyond_limit: int
     unweighted: int
+    labelling: Labelling | None = None
+    class_names: tuple[str, ...] = ()
 
 
 class Planned(NamedTuple):
@@ -45,10 +49,12 @@ class Planned(NamedTuple):
     copies: int
 
 
-def make_plan(sources: Sequence[Source], data: DataConfig, scan: Scan, *, seed: int) -> Plan:
-    """Decide splits, limit and weights.
+def make_plan(
+    sources: Sequence[Source], data: DataConfig, scan: Scan, *, seed: int, labelling: Labelling | None = None
+) -> Plan:
+    """Decide splits, limit, weights and classes.
 
-    Raises DataError, naming the cluster, where one was given two splits.
+    Raises DataError, naming the cluster, where one was given two splits, and for labels that make no classes.
     """
     good = np.flatnonzero(scan.good)
     good = good[sample(scan.ids[good], scan.given[good], data.limit, seed=seed)]
@@ -70,7 +76,15 @@ def make_plan(sources: Sequence[Source], data: DataConfig, scan: Scan, *, seed: 
         copies=copies,
         beyond_limit=int(scan.good.sum()) - len(good),
         unweighted=int((counts == 0).sum()),
+        labelling=labelling,
+        class_names=_class_names(scan, split, labelling),
     )
+
+
+def _class_names(scan: Scan, split: np.ndarray, labelling: Labelling | None) -> tuple[str, ...]:
+    if labelling is None:
+        return ()
+    return labelling.class_names(scan.found_labels[code] for code in np.unique(scan.labels[split >= 0]))
 
 
 def planned_records(plan: Plan, *, progress: Progress | None = None) -> Generator[Planned, None, None]:
@@ -83,7 +97,8 @@ def planned_records(plan: Plan, *, progress: Progress | None = None) -> Generato
         if progress is not None:
             progress(position + 1, total)
         if plan.copies[position]:
-            record = _record_again(source, row, plan.data, split=SPLITS[plan.split[position]])
+            own = SPLITS[plan.split[position]]
+            record = _record_again(source, row, plan.data, split=own, labelling=plan.labelling)
             if record is None or hash_text(f"id {record.id}") != plan.scan.ids[position]:
                 raise _changed(source)
             yield Planned(record, int(plan.copies[position]))
@@ -110,11 +125,13 @@ def _rows_again(sources: Sequence[Source], data: DataConfig, scan: Scan) -> Iter
         raise _changed(sources[-1])
 
 
-def _record_again(source: Source, row: Row, data: DataConfig, *, split: str) -> Record | None:
+def _record_again(
+    source: Source, row: Row, data: DataConfig, *, split: str, labelling: Labelling | None = None
+) -> Record | None:
     if row.values is None:
         return None
     try:
-        return to_record(row.values, data, place=(source.name, row.line), split=split)
+        return to_record(row.values, data, place=(source.name, row.line), split=split, labelling=labelling)
     except RecordError:
         return None
 

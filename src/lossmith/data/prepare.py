@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from lossmith.config.schema import Config
 from lossmith.data.audit.summary import summarise
+from lossmith.data.audit.tally import Tally
 from lossmith.data.cache import built_whole, cache_folder, locked
 from lossmith.data.fields import check_mapping
 from lossmith.data.fingerprint import FileFacts, fingerprint, hash_files
+from lossmith.data.head_template import HeadTemplate
+from lossmith.data.labelling import CLASSIFICATION, Labelling, check_label_unread
 from lossmith.data.plan import Plan, make_plan, planned_records, reject_duplicates
 from lossmith.data.records import SPLITS
 from lossmith.data.rejected import Rejections
@@ -25,12 +28,14 @@ from lossmith.data.sources.files import Source, list_sources
 from lossmith.data.template import Template
 from lossmith.data.writing import write_splits
 from lossmith.errors import DataError
+from lossmith.labels import Classes
 from lossmith.runs import write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 TRIED_RECORDS = 20
+CLASSES = "classes.json"
 
 Texts = Callable[[], Iterator[str]]
 TokenizerFor = Callable[[Texts], "PreTrainedTokenizerBase"]
@@ -38,7 +43,8 @@ TokenizerFor = Callable[[Texts], "PreTrainedTokenizerBase"]
 
 @dataclass(frozen=True)
 class Prepared:
-    """A prepared folder: <split>.parquet, audit.json, rejected.jsonl, fingerprint.json and tokenizer/.
+    """A prepared folder: <split>.parquet, audit.json, rejected.jsonl, fingerprint.json, tokenizer/, and classes.json
+    where the task is a classification.
 
     `files` are the source files as they were read: path, sha256 and bytes. `reused` says that nothing was built.
     """
@@ -48,6 +54,7 @@ class Prepared:
     audit: dict[str, Any]
     template_hash: str
     files: list[dict[str, Any]]
+    classes: Classes | None = None
     reused: bool = False
 
     def split_file(self, split: str) -> Path | None:
@@ -85,10 +92,13 @@ def prepare_data(
     """
     data = config.data
     check_mapping(data)
+    labelling = Labelling.of(config)
+    template = template_of(config)
+    if labelling is not None:
+        check_label_unread(labelling, data.fields, template.prompt_variables)
     sources = list_sources(data)
-    template = Template.from_config(data)
     files = hash_files(sources, cache_folder())
-    key = fingerprint(config, sources, files, keys=[tokenizer_key, _template_file(data.template)])
+    key = fingerprint(config, sources, files, keys=[tokenizer_key, _template_texts(template)])
     folder = cache_folder() / "prepared" / key
     if (found := _find(folder, files)) is not None:
         return found
@@ -108,17 +118,17 @@ def prepare_data(
 def _build(
     config: Config,
     sources: list[Source],
-    template: Template,
+    template: Template | HeadTemplate,
     building: Path,
     *,
     tokenizer_for: TokenizerFor,
     progress: Progress | None,
 ) -> dict[str, Any]:
     """Fill the folder; the facts that are not in its files."""
-    data = config.data
+    data, labelling = config.data, Labelling.of(config)
     key = building.name.partition(".")[0]
     with Rejections(building.parent / f"{key}.rejected.jsonl") as rejections:
-        scanned = scan(sources, data, rejections, progress=progress)
+        scanned = scan(sources, data, rejections, labelling=labelling, progress=progress)
         reject_duplicates(sources, data, scanned, rejections)
         rejections.check_share(data.max_rejected)
         if not rejections.read:
@@ -127,7 +137,7 @@ def _build(
                 got=", ".join(source.name for source in sources),
                 expected="records",
             )
-        plan = make_plan(sources, data, scanned, seed=config.split_seed)
+        plan = make_plan(sources, data, scanned, seed=config.split_seed, labelling=labelling)
         _try_template(plan, template)
         tokenizer = tokenizer_for(lambda: _training_texts(plan, template))
         tallies = write_splits(plan, template, tokenizer, building, rejections=rejections, progress=progress)
@@ -142,11 +152,27 @@ def _build(
         )
     rejections.path.rename(building / "rejected.jsonl")
     tokenizer.save_pretrained(str(building / "tokenizer"))
-    write_json(building / "audit.json", summarise(tallies, plan, rejections, template.span_names))
+    if labelling is not None:
+        write_json(building / CLASSES, _classes(labelling, plan, tallies).as_json())
+    generates = isinstance(template, Template)
+    audit = summarise(tallies, plan, rejections, span_names=template.span_names, generates=generates)
+    write_json(building / "audit.json", audit)
     return {"template_hash": template.hash(tokenizer)}
 
 
-def _try_template(plan: Plan, template: Template) -> None:
+def template_of(config: Config) -> Template | HeadTemplate:
+    """What turns the records of a configuration into text: into a prompt and its answer, or into what a head reads."""
+    if config.task.kind == CLASSIFICATION and config.task.method == "head":
+        return HeadTemplate.from_config(config.data)
+    return Template.from_config(config.data)
+
+
+def _classes(labelling: Labelling, plan: Plan, tallies: Mapping[str, Tally]) -> Classes:
+    counts = {split: tally.class_counts(labelling, plan.class_names) for split, tally in tallies.items()}
+    return labelling.classes(plan.class_names, counts, {split: tally.rows for split, tally in tallies.items()})
+
+
+def _try_template(plan: Plan, template: Template | HeadTemplate) -> None:
     """Raise the first record's error as the run's where none of the first records can be written."""
     first: RecordError | None = None
     with closing(planned_records(plan)) as planned:
@@ -161,7 +187,7 @@ def _try_template(plan: Plan, template: Template) -> None:
         raise DataError(first.message, got=first.got, expected=first.expected, fix=first.fix) from first
 
 
-def _training_texts(plan: Plan, template: Template) -> Iterator[str]:
+def _training_texts(plan: Plan, template: Template | HeadTemplate) -> Iterator[str]:
     for record, _ in planned_records(plan):
         if record.split == "train":
             try:
@@ -177,6 +203,9 @@ def _find(folder: Path, files: list[FileFacts]) -> Prepared | None:
         if any((folder / name).stat().st_size != size for name, size in facts["written"].items()):
             return None
         audit = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
+        labels = (
+            json.loads((folder / "classes.json").read_text("utf-8")) if "classes.json" in facts["written"] else None
+        )
     except (OSError, ValueError, KeyError):
         return None
     return Prepared(
@@ -185,10 +214,13 @@ def _find(folder: Path, files: list[FileFacts]) -> Prepared | None:
         audit=audit,
         template_hash=facts["template_hash"],
         files=[asdict(file) for file in files],
+        classes=None if labels is None else Classes.from_json(labels),
         reused=True,
     )
 
 
-def _template_file(template: Any) -> str:
-    """The text of a template that lies in a file of its own, for the fingerprint."""
-    return hashlib.sha256(Path(template).read_bytes()).hexdigest() if isinstance(template, str) else ""
+def _template_texts(template: Template | HeadTemplate) -> str:
+    """What the template writes, for the fingerprint: its texts may lie in files of their own."""
+    parts = template.parts if isinstance(template, HeadTemplate) else template.form.parts
+    texts = [type(template).__name__, *((part.label, part.text) for part in parts)]
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()

@@ -46,7 +46,8 @@ class Record:
     """One example after field mapping.
 
     `fields` holds the names that the template reads; `spans` gives, by span name, the field and the half-open
-    character intervals in it.
+    character intervals in it. `label` is a class's name or a 0 or 1 for each label where the task is a classification,
+    else the cell as it is. `unaligned` names the spans whose tokens do not stand in their field.
     """
 
     id: str
@@ -59,5 +60,7 @@ class Record:
     spans: Mapping[str, FieldSpan] = field(default_factory=dict)
     messages: Sequence[Mapping[str, Any]] | None = None
     label: Any = None
+    weight: float | None = None
+    unaligned: Sequence[str] = ()
     file: str = ""
     line: int = 0

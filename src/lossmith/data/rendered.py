@@ -34,6 +34,39 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadText:
+    """A record as the text that a head reads, or a pair of texts; `spans` are characters of both joined as they are.
+
+    `target` is the class's name, names joined where several hold.
+    """
+
+    first: str
+    pair: str | None
+    spans: tuple[CharSpan, ...]
+    target: str
+
+    @property
+    def text(self) -> str:
+        """Both texts, joined as they are."""
+        return self.first + (self.pair or "")
+
+    @property
+    def supervised(self) -> tuple[tuple[int, int], ...]:
+        """None: a head answers."""
+        return ()
+
+    @property
+    def append_eos(self) -> bool:
+        """No: the text ends as the tokenizer ends it."""
+        return False
+
+    @property
+    def prompt(self) -> str:
+        """The text for people and for baselines, its pair on a line of its own."""
+        return self.first if self.pair is None else f"{self.first}\n{self.pair}"
+
+
+@dataclass(frozen=True, slots=True)
 class Encoded:
     """A record as token ids, with what counts in it.
 
@@ -41,7 +74,8 @@ class Encoded:
     token included; `spans` the named ones, the outer before the inner. `prompt` and `target` are the whole texts, also
     where tokens were cut. `straddles` counts the tokens that reach over the edge of a span. `truncation` says what was
     done to a record that is too long: "cut_prompt", "cut_answer", "dropped" (all ids are still here, to be measured;
-    the record must not be used) or, when predicting, "prompt_too_long" (no id is left).
+    the record must not be used) or, when predicting, "prompt_too_long" (no id is left). Where a head reads the record,
+    all ids are the prompt, and `pair_start` is the first token of the second of two texts.
     """
 
     input_ids: list[int]
@@ -52,3 +86,4 @@ class Encoded:
     target: str
     straddles: int
     truncation: str | None
+    pair_start: int | None = None

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from lossmith.config.data import Truncation
 from lossmith.data.chat_template import (
     Chat,
     chat_template_text,
@@ -18,10 +19,11 @@ from lossmith.data.chat_template import (
     end_of_turn,
 )
 from lossmith.data.conversation import find_roles, render_conversation, render_prompt
+from lossmith.data.encode import encode_batch
 from lossmith.data.environment import Part
 from lossmith.data.record_text import BareRecord, RecordLike, check_unicode, write_parts
 from lossmith.data.rejection import RecordError
-from lossmith.data.rendered import Rendered
+from lossmith.data.rendered import Encoded, Rendered
 from lossmith.data.template_form import ChatMessages, Form, OwnMessages, PromptAnswer, read_form
 from lossmith.data.tokenizer_facts import end_id, tokenizer_facts
 from lossmith.data.turns import Conversation, read_messages, write_messages
@@ -83,6 +85,17 @@ class Template:
         return frozenset().union(*(part.variables for part in self.form.parts))
 
     @property
+    def prompt_variables(self) -> frozenset[str]:
+        """Those of them that stand before the answer."""
+        match self.form:
+            case PromptAnswer(prompt=prompt):
+                return prompt.variables
+            case ChatMessages(messages=messages):
+                parts = [part for _, texts in messages[:-1] for part in texts.values()]
+                return frozenset().union(*(part.variables for part in parts))
+        return frozenset()
+
+    @property
     def span_names(self) -> frozenset[str]:
         """Names that the template or `data.spans` can mark."""
         return self.field_spans.union(*(part.spans for part in self.form.parts))
@@ -125,6 +138,18 @@ class Template:
     def render_messages(self, messages: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase) -> Rendered:
         """What generation continues after messages that a person typed, through the same chat template."""
         return replace(self, form=OwnMessages()).render_prompt(BareRecord(messages=list(messages)), tokenizer)
+
+    def encode(
+        self,
+        rendered: Sequence[Rendered],
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        max_length: int,
+        truncation: Truncation,
+        predicting: bool,
+    ) -> list[Encoded | RecordError]:
+        """Rendered records as token ids; see `encode_batch`."""
+        return encode_batch(rendered, tokenizer, max_length=max_length, truncation=truncation, predicting=predicting)
 
     def training_text(self, record: RecordLike | Mapping[str, Any]) -> str:
         """The text that a new tokenizer learns from: what the template writes, before any chat template."""

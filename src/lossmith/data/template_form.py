@@ -15,6 +15,7 @@ from lossmith.errors import ConfigError, nearest
 
 _KEYS = ("prompt", "answer", "messages", "text")
 _FORMS = "{prompt, answer}, {messages: [{role, content}, ...]}, {text}, or a file with one of these"
+_HEAD_FORMS = "{text}, {text, pair}, or a file with one of these"
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,38 @@ def read_form(template: Mapping[str, Any] | str | Path | None, *, own_messages: 
     raise ConfigError(
         "data.template mixes forms or lacks a half", got=", ".join(sorted(keys)) or "nothing", expected=_FORMS
     )
+
+
+def read_head_form(template: Mapping[str, Any] | str | Path | None, *, own_messages: bool = False) -> tuple[Part, ...]:
+    """The text, or the text and its pair, of a classification by a head.
+
+    A file is read as `read_form` reads one. Raises ConfigError for any other form.
+
+    >>> [part.label for part in read_head_form({"text": "{{ post }}", "pair": "{{ criterion }}"})]
+    ['text', 'pair']
+    """
+    if template is None:
+        raise ConfigError(
+            "data.template is missing",
+            got="data.messages" if own_messages else "null",
+            expected=_HEAD_FORMS,
+            fix='a head reads a text: data.template={text: "{{ text }}"}',
+        )
+    if isinstance(template, (str, Path)):
+        template = _read_file(Path(template))
+    if not isinstance(template, Mapping):
+        raise ConfigError("data.template is none of its forms", got=repr(template)[:80], expected=_HEAD_FORMS)
+    keys = [str(key) for key in template]
+    if sorted(keys) not in (["text"], ["pair", "text"]):
+        raise ConfigError(
+            "data.template is no text that a head could read",
+            got=", ".join(keys) or "nothing",
+            expected=_HEAD_FORMS,
+            fix="task.method=label_words or json_answer reads prompts and answers"
+            if set(keys) & {"prompt", "answer", "messages"}
+            else None,
+        )
+    return tuple(compile_part(template[key], key) for key in ("text", "pair") if key in template)
 
 
 def _read_messages(messages: Any) -> Iterable[tuple[str, Mapping[str, Part]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -14,13 +14,14 @@ import pyarrow.parquet as pq
 
 from lossmith.data.audit.tally import Tally
 from lossmith.data.cells import ColumnType
-from lossmith.data.encode import encode_batch
+from lossmith.data.head_template import HeadTemplate
+from lossmith.data.labelling import Labelling
 from lossmith.data.plan import Plan, planned_records
 from lossmith.data.records import SPLITS, Problem, Record
 from lossmith.data.rejected import Rejections
 from lossmith.data.rejection import RecordError
-from lossmith.data.rendered import Encoded, Rendered
-from lossmith.data.scan import Progress
+from lossmith.data.rendered import Encoded
+from lossmith.data.scan import Progress, cell_columns
 from lossmith.data.template import Template
 
 if TYPE_CHECKING:
@@ -34,15 +35,21 @@ _INTERVAL = pa.struct([("start", pa.int32()), ("end", pa.int32())])
 _SPAN = pa.struct([("name", pa.string()), ("start", pa.int32()), ("end", pa.int32()), ("item", pa.int32())])
 
 
-def schema_of(types: Mapping[str, ColumnType]) -> pa.Schema:
-    """Columns of a prepared file; `types` are those of the kept columns and of the label."""
+def schema_of(
+    types: Mapping[str, ColumnType], *, labelling: Labelling | None = None, weighted: bool = False
+) -> pa.Schema:
+    """Columns of a prepared file; `types` are those of its `cell_columns`."""
+    label = [] if labelling is None else [("label", pa.list_(pa.int8()) if labelling.multi_label else pa.string())]
     return pa.schema(
         [
             *((name, pa.string()) for name in ("id", "group", "cluster", "task")),
-            *((_column(name), kind.arrow()) for name, kind in types.items()),
+            *label,
+            *([("weight", pa.float64())] if weighted else []),
+            *((name, kind.arrow()) for name, kind in types.items()),
             *((name, pa.string()) for name in ("prompt", "target")),
             ("input_ids", pa.list_(pa.int32())),
             ("prompt_length", pa.int32()),
+            ("pair_start", pa.int32()),
             ("supervised", pa.list_(_INTERVAL)),
             ("spans", pa.list_(_SPAN)),
             ("error", pa.string()),
@@ -52,7 +59,7 @@ def schema_of(types: Mapping[str, ColumnType]) -> pa.Schema:
 
 def write_splits(
     plan: Plan,
-    template: Template,
+    template: Template | HeadTemplate,
     tokenizer: PreTrainedTokenizerBase,
     folder: Path,
     *,
@@ -61,17 +68,22 @@ def write_splits(
 ) -> dict[str, Tally]:
     """Write <split>.parquet for every split that has a record, and count what is written."""
     end_ids = template.stop_ids(tokenizer)
-    tallies = {name: Tally(end_ids) for name in SPLITS}
-    schema = schema_of(plan.scan.types)
+    tallies = {name: Tally(end_ids, labelled=plan.labelling is not None) for name in SPLITS}
+    schema = schema_of(plan.scan.types, labelling=plan.labelling, weighted=plan.data.weight is not None)
+    cells = cell_columns(plan.data, plan.labelling)
     waiting: dict[str, list[_Waiting]] = {name: [] for name in SPLITS}
     with ExitStack() as stack:
         files = {name: stack.enter_context(SplitFile(folder / f"{name}.parquet", schema)) for name in SPLITS}
 
+        def encode(rendered: list[Any], predicting: bool) -> list[Encoded | RecordError]:
+            limit, truncation = plan.data.max_length, plan.data.truncation
+            return template.encode(rendered, tokenizer, max_length=limit, truncation=truncation, predicting=predicting)
+
         def write(split: str) -> None:
-            for item, encoded in _encode(waiting[split], plan, tokenizer, rejections):
+            for item, encoded in _encode(waiting[split], encode, rejections):
                 tallies[split].add(item.record, encoded, item.copies)
                 if encoded.truncation != "dropped":
-                    files[split].add(_row(item.record, encoded, plan.scan.types), item.copies)
+                    files[split].add(_row(item.record, encoded, plan, cells), item.copies)
             waiting[split].clear()
 
         for record, copies in planned_records(plan, progress=progress):
@@ -89,25 +101,21 @@ def write_splits(
 
 
 class _Waiting(NamedTuple):
-    """A rendered record that waits for its batch."""
+    """A record that waits for its batch, as its template renders it."""
 
     record: Record
     copies: int
-    rendered: Rendered
+    rendered: Any
 
 
 def _encode(
-    waiting: Sequence[_Waiting], plan: Plan, tokenizer: PreTrainedTokenizerBase, rejections: Rejections
+    waiting: Sequence[_Waiting],
+    encode: Callable[[list[Any], bool], list[Encoded | RecordError]],
+    rejections: Rejections,
 ) -> Iterator[tuple[_Waiting, Encoded]]:
     if not waiting:
         return
-    encoded = encode_batch(
-        [item.rendered for item in waiting],
-        tokenizer,
-        max_length=plan.data.max_length,
-        truncation=plan.data.truncation,
-        predicting=waiting[0].record.split != "train",
-    )
+    encoded = encode([item.rendered for item in waiting], waiting[0].record.split != "train")
     for item, result in zip(waiting, encoded, strict=True):
         if isinstance(result, RecordError):
             rejections.add(item.record.file, item.record.line, Problem.of(result), id=item.record.id)
@@ -153,7 +161,7 @@ class SplitFile:
         self._rows, self._tokens = [], 0
 
 
-def _row(record: Record, encoded: Encoded, types: Mapping[str, ColumnType]) -> dict[str, Any]:
+def _row(record: Record, encoded: Encoded, plan: Plan, cells: Mapping[str, Callable[[Record], Any]]) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": record.id,
         "group": record.group,
@@ -163,16 +171,17 @@ def _row(record: Record, encoded: Encoded, types: Mapping[str, ColumnType]) -> d
         "target": encoded.target,
         "input_ids": np.asarray(encoded.input_ids, dtype=np.int32),
         "prompt_length": encoded.prompt_length,
+        "pair_start": encoded.pair_start,
         "supervised": [{"start": start, "end": end} for start, end in encoded.supervised],
         "spans": [{"name": s.name, "start": s.start, "end": s.end, "item": s.item} for s in encoded.spans],
         "error": None,
     }
     if encoded.truncation == "prompt_too_long":
         row["error"] = "nothing of the prompt fits into data.max_length"
-    for name, kind in types.items():
-        row[_column(name)] = kind.convert(record.label if name == "label" else record.keep[name])
+    if plan.labelling is not None:
+        row["label"] = record.label
+    if plan.data.weight is not None:
+        row["weight"] = record.weight
+    for name, read in cells.items():
+        row[name] = plan.scan.types[name].convert(read(record))
     return row
-
-
-def _column(name: str) -> str:
-    return "label" if name == "label" else f"keep.{name}"

@@ -25,9 +25,17 @@ _DONE = {
 
 
 def summarise(
-    tallies: Mapping[str, Tally], plan: Plan, rejections: Rejections, span_names: Collection[str]
+    tallies: Mapping[str, Tally],
+    plan: Plan,
+    rejections: Rejections,
+    *,
+    span_names: Collection[str],
+    generates: bool = True,
 ) -> dict[str, Any]:
-    """The audit of a preparation; `span_names` are those that the template or data.spans can mark."""
+    """The audit of a preparation; `span_names` are those that the template or data.spans can mark.
+
+    `generates` says that answers are written, token by token; where a head answers, no token is supervised.
+    """
     splits = {name: tallies[name].summary(span_names) for name in SPLITS}
     audit: dict[str, Any] = {
         "schema": SCHEMA,
@@ -40,6 +48,7 @@ def summarise(
         "left_out": {"limit": plan.beyond_limit, "weight": plan.unweighted},
         "max_length": plan.data.max_length,
         "truncation": plan.data.truncation,
+        "generates": generates,
         "splits": splits,
         "overlap": _overlaps(tallies),
     }
@@ -82,6 +91,8 @@ def _split_warnings(audit: Mapping[str, Any]) -> list[str]:
                 )
         if not count:
             warnings.append(f"the {name} split has no records")
+            continue
+        if not audit["generates"]:
             continue
         if not split["supervised_tokens"]:
             warnings.append(f"none of the {split['tokens']} tokens of the {name} split is supervised")

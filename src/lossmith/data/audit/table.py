@@ -21,11 +21,12 @@ def audit_table(audit: Mapping[str, Any]) -> list[Row]:
         ("", *SPLITS),
         row("records", lambda split: _count(split["records"])),
         row("tokens", lambda split: _count(split["tokens"])),
-        row("supervised tokens", lambda split: _shared(split["supervised_tokens"], split["tokens"])),
         row("length p50 / p90 / p99 / max", _lengths),
-        row("end of answer supervised", lambda split: _shared(split["end_supervised"], split["records"])),
         row("duplicate texts", lambda split: _count(split["duplicates"])),
     ]
+    if audit.get("generates", True):
+        rows[3:3] = [row("supervised tokens", lambda split: _shared(split["supervised_tokens"], split["tokens"]))]
+        rows[5:5] = [row("end of answer supervised", lambda split: _shared(split["end_supervised"], split["records"]))]
     for key, what in (("repeated", "repeated by weight"), ("clusters", "clusters")):
         if any(split[key] for split in splits):
             rows.append((what, *(_count(split[key]) for split in splits)))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
+from lossmith.data.labelling import Label, Labelling
 from lossmith.data.records import Record
 from lossmith.data.rendered import Encoded
 from lossmith.data.splits import hash_text
@@ -19,11 +20,12 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 class Tally:
     """Records, tokens, lengths, spans and duplicates of a split; memory is 24 bytes a record.
 
-    `end_ids` are the tokens that may end an answer.
+    `end_ids` are the tokens that may end an answer. With `labelled` the records of each label are counted by group.
     """
 
-    def __init__(self, end_ids: Collection[int]) -> None:
+    def __init__(self, end_ids: Collection[int], *, labelled: bool = False) -> None:
         self._end_ids = frozenset(end_ids)
+        self._labelled = labelled
         self.records = 0
         self.repeated = 0
         self.tokens = 0
@@ -38,6 +40,8 @@ class Tally:
         self._texts = array("Q")
         self._prompts = array("Q")
         self._clusters = array("Q")
+        self.unaligned: Counter[str] = Counter()
+        self.labels: dict[str | None, Counter[Label]] = {}
 
     def add(self, record: Record, encoded: Encoded, copies: int) -> None:
         """Count a record; one that is dropped counts for truncation alone."""
@@ -58,11 +62,19 @@ class Tally:
             self.span_tokens[name] += len(positions) * copies
         for span in encoded.spans:
             self.span_items[span.name] += 1
+        self.unaligned.update(record.unaligned)
+        if self._labelled:
+            self.labels.setdefault(record.group, Counter())[record.label] += copies
         self._texts.append(hash_text(f"{encoded.prompt}\x1e{encoded.target}"))
         if encoded.prompt:
             self._prompts.append(hash_text(encoded.prompt))
         if record.cluster is not None:
             self._clusters.append(hash_text(record.cluster))
+
+    @property
+    def rows(self) -> int:
+        """Rows as they are written, repeated ones too."""
+        return self.records + self.repeated
 
     @property
     def texts(self) -> np.ndarray:
@@ -78,6 +90,14 @@ class Tally:
     def clusters(self) -> np.ndarray:
         """Hashes of the clusters, one a record that has one."""
         return np.array(self._clusters, dtype=np.uint64)
+
+    def class_counts(self, labelling: Labelling, names: Sequence[str]) -> tuple[int, ...]:
+        """Rows of each class, as often as they are written."""
+        counts: Counter[str] = Counter()
+        for found in self.labels.values():
+            for label, rows in found.items():
+                counts.update(dict.fromkeys(labelling.names(label), rows))
+        return tuple(counts[name] for name in names)
 
     def summary(self, span_names: Collection[str]) -> dict[str, Any]:
         """The split's part of the audit; every name of `span_names` has its counts, also where they are 0."""
@@ -99,6 +119,7 @@ class Tally:
                     "records": self.span_records[name],
                     "items": self.span_items[name],
                     "tokens": self.span_tokens[name],
+                    **({"unaligned": self.unaligned[name]} if self.unaligned[name] else {}),
                 }
                 for name in names
             },
