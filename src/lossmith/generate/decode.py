@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,12 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from lossmith.generate.batching import Batching, in_batches, positions_of, refusal
 from lossmith.generate.processors import HISTORY, processors_for
 from lossmith.generate.settings import SAMPLING, Settings, check_settings
 from lossmith.models.hidden import unwrap
-
-# Batches whose prompts are sorted by length together; results come out after each such window.
-_BATCHES_IN_WINDOW = 8
+from lossmith.models.modes import evaluating
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,6 @@ class _Work:
     pad_id: int
     seed: int
     positions: int | None
-    vocabulary: int
 
 
 def generate(
@@ -70,87 +67,24 @@ def generate(
         end_ids=tuple(eos_token_ids),
         pad_id=pad_token_id,
         seed=seed,
-        positions=_positions(unwrap(model)),
-        vocabulary=_vocabulary(unwrap(model)),
+        positions=positions_of(unwrap(model)),
     )
-    return _in_windows(work, prompts, batch_size, progress)
+    batching = Batching(
+        refusal=lambda index: refusal(work.model, prompts[index]),
+        pool=lambda index: _pool(work, prompts[index]),
+        carry_out=lambda batch: _decode(work, batch, [prompts[index] for index in batch]),
+        failed=lambda index, reason: Generated(index, (), reason),
+    )
+    return in_batches(batching, prompts, batch_size=batch_size, progress=progress)
 
 
-def _in_windows(
-    work: _Work,
-    prompts: Sequence[Sequence[int]],
-    batch_size: int,
-    progress: Callable[[int, int], None] | None,
-) -> Iterator[Generated]:
-    done = 0
-    window = batch_size * _BATCHES_IN_WINDOW
-    for start in range(0, len(prompts), window):
-        made: dict[int, Generated] = {}
-        good: dict[int, Sequence[int]] = {}
-        for index in range(start, min(start + window, len(prompts))):
-            reason = _refusal(work, prompts[index])
-            if reason is None:
-                good[index] = prompts[index]
-            else:
-                made[index] = Generated(index, (), reason)
-        for batch in _batches(work, good, batch_size):
-            for generated in _decode_or_halve(work, batch, good):
-                made[generated.index] = generated
-            if progress is not None:
-                progress(done + len(made), len(prompts))
-        done += len(made)
-        if progress is not None and not good:
-            progress(done, len(prompts))
-        for index in sorted(made):
-            yield made[index]
+def _pool(work: _Work, prompt: Sequence[int]) -> int:
+    """Prompts whose answers the model's positions cut short are put together by equal length.
 
-
-def _refusal(work: _Work, prompt: Sequence[int]) -> str | None:
-    if not len(prompt):
-        return "the prompt is empty"
-    if work.positions is not None and len(prompt) >= work.positions:
-        return f"the prompt has {len(prompt)} tokens and the model {work.positions} positions"
-    if max(prompt) >= work.vocabulary or min(prompt) < 0:
-        return f"the prompt holds token {max(prompt)} and the model knows {work.vocabulary}"
-    return None
-
-
-def _batches(work: _Work, prompts: Mapping[int, Sequence[int]], size: int) -> Iterator[list[int]]:
-    """Indices of prompts of near-equal lengths.
-
-    Prompts whose answers the model's positions cut short are put together by equal length, so that every prompt keeps
-    all positions it has.
+    So every prompt keeps all positions it has.
     """
-    pools: dict[int, list[int]] = defaultdict(list)
-    for index, prompt in prompts.items():
-        cut = work.positions is not None and len(prompt) + work.settings.max_new_tokens > work.positions
-        pools[len(prompt) if cut else 0].append(index)
-    for _, pool in sorted(pools.items()):
-        pool.sort(key=lambda index: (len(prompts[index]), index))
-        for start in range(0, len(pool), size):
-            yield pool[start : start + size]
-
-
-def _decode_or_halve(work: _Work, batch: list[int], prompts: Mapping[int, Sequence[int]]) -> Iterator[Generated]:
-    """One batch; where memory does not suffice, its halves."""
-    try:
-        answers = _decode(work, batch, [prompts[index] for index in batch])
-    except (RuntimeError, MemoryError) as error:
-        if not _out_of_memory(error):
-            raise
-        reason = f"out of memory with a prompt of {max(len(prompts[index]) for index in batch)} tokens alone"
-        answers = None
-    # Outside the except block: the error's traceback would hold the tensors that must go.
-    if answers is not None:
-        yield from answers
-    elif len(batch) == 1:
-        yield Generated(batch[0], (), reason)
-    else:
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        middle = len(batch) // 2
-        yield from _decode_or_halve(work, batch[:middle], prompts)
-        yield from _decode_or_halve(work, batch[middle:], prompts)
+    cut = work.positions is not None and len(prompt) + work.settings.max_new_tokens > work.positions
+    return len(prompt) if cut else 0
 
 
 def _decode(work: _Work, indices: list[int], prompts: list[Sequence[int]]) -> list[Generated]:
@@ -198,26 +132,9 @@ def _own_settings_only(model: Any) -> Iterator[None]:
     from transformers import GenerationConfig
 
     kept = model.generation_config
-    modes = {module: module.training for module in model.modules()}
     model.generation_config = GenerationConfig()
-    model.eval()
     try:
-        yield
+        with evaluating(model):
+            yield
     finally:
         model.generation_config = kept
-        for module, mode in modes.items():
-            module.training = mode
-
-
-def _positions(model: Any) -> int | None:
-    config = model.config.get_text_config()
-    found = getattr(config, "max_position_embeddings", None) or getattr(config, "max_seq_len", None)
-    return int(found) if found else None
-
-
-def _vocabulary(model: Any) -> int:
-    return int(model.get_input_embeddings().weight.shape[0])
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from lossmith.errors import LossmithError
 from lossmith.models.families import FAMILIES
 from lossmith.models.heads import head_of, logits_from, own_logits, tail_of
 from lossmith.models.hidden import capture_hidden, family_of, unwrap
+from lossmith.models.modes import evaluating
 
 # Largest difference over the largest logit.
 _TOLERANCE: Mapping[torch.dtype, float] = {
@@ -70,7 +71,7 @@ def verify_head(
     inputs = {name: batch[name][:_CHECKED_EXAMPLES, :_CHECKED_TOKENS] for name in _INPUTS if name in batch}
     # Asked in the mode it trains in: dropout on the output layer is off while the logits are compared.
     reason = head_of(model).reason
-    with _evaluating(model), autocast():
+    with evaluating(model), autocast():
         own = model(**inputs, use_cache=False).logits
         hidden, format_of_call = _captured(model, inputs)
         counted = _counted(inputs, own)
@@ -141,14 +142,3 @@ def _relative(own: Tensor, ours: Tensor) -> float:
         return float("inf")
     own, ours = own.double().cpu(), ours.double().cpu()
     return float((own - ours).abs().max() / own.abs().max().clamp(min=1e-6))
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

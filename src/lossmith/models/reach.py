@@ -1,0 +1,26 @@
+"""How far back the layers of a decoder see."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from lossmith.models.hidden import unwrap
+
+# By kind of layer: the key of the configuration that says how many positions it sees.
+_REACH = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
+
+
+def attention_reach(model: nn.Module) -> int | None:
+    """Positions up to which every attention layer sees every earlier token; None where no layer's sight ends.
+
+    Layers that keep no tokens but a state of their own (Mamba and other linear attention) do not count here.
+    """
+    inner = unwrap(model)
+    config = getattr(inner, "config", None)
+    if config is None:
+        return None
+    config = config.get_text_config(decoder=True)
+    kinds = getattr(config, "layer_types", None)
+    keys = [_REACH["sliding_attention"]] if kinds is None else [_REACH[kind] for kind in {*kinds} if kind in _REACH]
+    found = [int(reach) for key in keys if (reach := getattr(config, key, None))]
+    return min(found, default=None)
