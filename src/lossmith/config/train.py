@@ -55,8 +55,8 @@ class TrainConfig(Group):
     tile_mib: Positive | None = Field(
         None, description="MiB of logits that the objective may hold at once; null: chosen from the free memory"
     )
-    sampler: Literal["shuffled", "balanced", "weighted"] = Field(
-        "shuffled", description="balanced: each class, or group, as often; weighted: by data.weight"
+    sampler: Literal["shuffled", "balanced", "balanced_groups", "weighted"] = Field(
+        "shuffled", description="balanced: each class as often; balanced_groups: each group; weighted: by data.weight"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     dataloader_num_workers: Annotated[int, Field(ge=0)] = 0
