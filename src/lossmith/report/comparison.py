@@ -10,7 +10,7 @@ from lossmith.errors import InputError
 from lossmith.report.figures import count, interval, number, p_value
 from lossmith.report.intervals_plot import Dot, Plot, plot
 from lossmith.report.measured import DIRECTIONS, direction_of, metric_decimals
-from lossmith.report.verdicts import Kind, Verdict
+from lossmith.report.standing import Kind, Verdict
 
 LEVEL = 0.05
 WORDS: Mapping[Kind, str] = {"good": "better", "bad": "worse", "caution": "not decided", "plain": "no difference found"}
@@ -114,7 +114,7 @@ def _difference(facts: Mapping[str, Any], run: str, reference: str) -> Differenc
         kind=kind,
         word=WORDS[kind],
         sentence=sentence,
-        plot=plot(dots, decimals=decimals, zero=True, sign=True),
+        plot=plot(dots, decimals=decimals, line=0.0, sign=True),
     )
 
 

@@ -1,4 +1,4 @@
-"""Line charts of training: thinned without losing a spike, drawn as stretching SVG, with their numbers beside them."""
+"""Line charts: thinned without losing a spike, drawn as stretching SVG, with their numbers beside them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lossmith.report.axes import Axis, log_axis, round_axis, steps_axis
 from lossmith.report.figures import number
 from lossmith.report.palette import SERIES, series
 
-_WIDTH, _HEIGHT = 1000, 400  # of the drawing's own coordinates; the page stretches them
+WIDTH, HEIGHT = 1000, 400  # of the drawing's own coordinates; the page stretches them
 POINTS = 400
 # Lines differ in dashes as well as colour.
 _DASHES = ("", "7 3", "2 3", "9 3 2 3", "12 4", "4 4")
@@ -44,10 +44,17 @@ class Chart:
     summary: tuple[tuple[str, ...], ...]  # a row a line: label, first, lowest, highest, last
     data: dict[str, Any]  # what the hover reads
     note: str
+    x_name: str = "optimizer step"
 
 
 def chart(
-    title: str, lines: Sequence[Line], *, unit: str = "", floor: float = float("-inf"), falls: bool = False
+    title: str,
+    lines: Sequence[Line],
+    *,
+    unit: str = "",
+    floor: float = float("-inf"),
+    falls: bool = False,
+    x_name: str = "optimizer step",
 ) -> Chart | None:
     """Draw lines over one axis of steps; None where no line has a finite value.
 
@@ -67,12 +74,13 @@ def chart(
         title=title,
         unit=", ".join(part for part in (unit, "log scale" if y_axis.log else "") if part),
         drawing=_drawing(title, thinned, x_axis=x_axis, y_axis=y_axis),
-        x_ticks=_places(x_axis),
-        y_ticks=_places(y_axis),
-        keys=tuple((line.label, _key(line)) for line in thinned),
+        x_ticks=places(x_axis),
+        y_ticks=places(y_axis),
+        keys=tuple((line.label, line_key(line)) for line in thinned),
         summary=tuple(_summary(line) for line in lines),
-        data=_data(thinned, x_axis, y_axis),
+        data=hover(thinned, x_axis, y_axis, at=x_name.rpartition(" ")[2]),
         note=note,
+        x_name=x_name,
     )
 
 
@@ -100,20 +108,20 @@ def thin(points: Sequence[tuple[float, float | None]], most: int = POINTS) -> li
 
 
 def _drawing(title: str, lines: Sequence[Line], *, x_axis: Axis, y_axis: Axis) -> Markup:
-    grid = [Markup('<path class="grid" d="M0 {y}H{w}"/>').format(y=_y(y_axis, tick), w=_WIDTH) for tick in y_axis.ticks]
-    drawn = [_line(line, x_axis, y_axis) for line in lines]
+    grid = [Markup('<path class="grid" d="M0 {y}H{w}"/>').format(y=_y(y_axis, tick), w=WIDTH) for tick in y_axis.ticks]
+    drawn = [drawn_line(line, x_axis, y_axis) for line in lines]
     return Markup('<svg role="img" aria-label="{}" viewBox="0 0 {} {}" preserveAspectRatio="none">{}</svg>').format(
-        _spoken(title, lines), _WIDTH, _HEIGHT, Markup("").join([*grid, *drawn])
+        _spoken(title, lines), WIDTH, HEIGHT, Markup("").join([*grid, *drawn])
     )
 
 
-def _line(line: Line, x_axis: Axis, y_axis: Axis) -> Markup:
-    places = [
-        None if value is None else (round(_WIDTH * x_axis.at(step), 1), _y(y_axis, value))
-        for step, value in line.points
+def drawn_line(line: Line, x_axis: Axis, y_axis: Axis) -> Markup:
+    """The line in the coordinates of a drawing, with dots where it is sparse."""
+    at = [
+        None if value is None else (round(WIDTH * x_axis.at(step), 1), _y(y_axis, value)) for step, value in line.points
     ]
     path, drawing = [], False
-    for place in places:
+    for place in at:
         if place is not None:
             path.append(f"{'L' if drawing else 'M'}{place[0]:g} {place[1]:g}")
         drawing = place is not None
@@ -122,10 +130,10 @@ def _line(line: Line, x_axis: Axis, y_axis: Axis) -> Markup:
     strokes = Markup('<path class="line" d="{}" style="stroke:{};stroke-dasharray:{}"/>').format(
         "".join(path), colour, dashes or "none"
     )
-    if not line.sparse and any(place is not None for place in places[1:]):
+    if not line.sparse and any(place is not None for place in at[1:]):
         return strokes
     # A stroke of no length with round ends is a dot that does not stretch with the drawing.
-    dots = "".join(f"M{place[0]:g} {place[1]:g}h0" for place in places if place is not None)
+    dots = "".join(f"M{place[0]:g} {place[1]:g}h0" for place in at if place is not None)
     return strokes + Markup('<path class="dots" d="{}" style="stroke:{}"/>').format(dots, colour)
 
 
@@ -134,7 +142,8 @@ def _dashes(line: Line) -> str:
     return _DASHES[(line.style // SERIES if line.sparse else line.style) % len(_DASHES)]
 
 
-def _key(line: Line) -> Markup:
+def line_key(line: Line) -> Markup:
+    """The line's mark for a key."""
     dashes = _dashes(line)
     dot = Markup('<path class="dots" d="M14 6h0" style="stroke:{}"/>').format(series(line.style)) if line.sparse else ""
     return Markup(
@@ -143,12 +152,13 @@ def _key(line: Line) -> Markup:
     ).format(series(line.style), dashes or "none", dot)
 
 
-def _places(axis: Axis) -> tuple[tuple[str, float], ...]:
+def places(axis: Axis) -> tuple[tuple[str, float], ...]:
+    """Label and place, in per cent of the length, of each tick."""
     return tuple((label, round(100 * axis.at(tick), 2)) for label, tick in zip(axis.labels(), axis.ticks, strict=True))
 
 
 def _y(axis: Axis, value: float) -> float:
-    return round(_HEIGHT * (1 - axis.at(value)), 1)
+    return round(HEIGHT * (1 - axis.at(value)), 1)
 
 
 def _summary(line: Line) -> tuple[str, ...]:
@@ -171,8 +181,10 @@ def _spoken(title: str, lines: Sequence[Line]) -> str:
     return f"{title}: {'; '.join(parts)}"
 
 
-def _data(lines: Sequence[Line], x_axis: Axis, y_axis: Axis) -> dict[str, Any]:
+def hover(lines: Sequence[Line], x_axis: Axis, y_axis: Axis, *, at: str) -> dict[str, Any]:
+    """What the page's script reads to tell the values under a pointer; `at` names the x axis in a word."""
     return {
+        "at": at,
         "x": [x_axis.low, x_axis.high],
         "y": [y_axis.low, y_axis.high],
         "lines": [

@@ -28,14 +28,17 @@ _FORMS = (
 
 @dataclass(frozen=True)
 class Dot:
-    """A value with its interval; `run` is the number of the run, None for a baseline."""
+    """A value with its interval; `run` is the number of the run, None for a baseline.
+
+    A `faint` one has too few records to be judged: its mark is hollow and its interval dashed.
+    """
 
     label: str
     value: float | None
     low: float | None
     high: float | None
     run: int | None
-    reason: str = ""
+    faint: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,15 +66,18 @@ def plot(
     decimals: int = 3,
     floor: float = float("-inf"),
     ceiling: float = float("inf"),
-    zero: bool = False,
+    line: float | None = None,
     sign: bool = False,
 ) -> Plot | None:
-    """Draw the rows, None where none of them has a value; `zero` keeps 0 on the axis, with a line."""
+    """Draw the rows, None where none of them has a value; `line` is a value kept on the axis and marked by a line.
+
+    At 0 the line is heavy: no difference. Elsewhere it is dashed: what the rows are held against.
+    """
     values = [v for dot in dots for v in (dot.value, dot.low, dot.high) if v is not None]
     if not any(dot.value is not None for dot in dots):
         return None
-    axis = round_axis([*values, *([0.0] if zero else [])], floor=floor, ceiling=ceiling)
-    rows = tuple(_row(dot, axis, decimals=decimals, zero=zero, sign=sign) for dot in dots)
+    axis = round_axis([*values, *([] if line is None else [line])], floor=floor, ceiling=ceiling)
+    rows = tuple(_row(dot, axis, decimals=decimals, line=line, sign=sign) for dot in dots)
     places = (100 * axis.at(tick) for tick in axis.ticks)
     return Plot(rows, tuple(zip(axis.labels(), (round(place, 3) for place in places), strict=True)))
 
@@ -83,25 +89,27 @@ def key(run: int | None) -> Markup:
     )
 
 
-def _row(dot: Dot, axis: Axis, *, decimals: int, zero: bool, sign: bool) -> Row:
+def _row(dot: Dot, axis: Axis, *, decimals: int, line: float | None, sign: bool) -> Row:
     value = number(dot.value, decimals=decimals, sign=sign)
     bounds = interval(dot.low, dot.high, decimals=decimals, sign=sign)
     text = "undefined" if dot.value is None else f"{value} ({bounds})" if bounds else f"{value} (no interval)"
-    return Row(dot.label, text, _drawing(dot, axis, text, zero=zero), key(dot.run), dot.run is None)
+    return Row(dot.label, text, _drawing(dot, axis, text, line=line), key(dot.run), dot.run is None)
 
 
-def _drawing(dot: Dot, axis: Axis, text: str, *, zero: bool) -> Markup:
-    lines = [_grid(100 * axis.at(tick), strong=zero and tick == 0) for tick in axis.ticks]
+def _drawing(dot: Dot, axis: Axis, text: str, *, line: float | None) -> Markup:
+    lines = [_grid("grid", 100 * axis.at(tick)) for tick in axis.ticks if tick != line]
+    if line is not None:
+        lines.append(_grid("zero" if line == 0 else "against", 100 * axis.at(line)))
     if dot.low is not None and dot.high is not None:
         lines.append(
-            Markup('<line class="whisker" x1="{:.3f}%" x2="{:.3f}%" y1="50%" y2="50%" style="stroke:{}"/>').format(
-                100 * axis.at(dot.low), 100 * axis.at(dot.high), _colour(dot.run)
+            Markup('<line class="whisker{}" x1="{:.3f}%" x2="{:.3f}%" y1="50%" y2="50%" style="stroke:{}"/>').format(
+                " faint" if dot.faint else "", 100 * axis.at(dot.low), 100 * axis.at(dot.high), _colour(dot.run)
             )
         )
     if dot.value is not None:
         lines.append(
             Markup('<svg x="{:.3f}%" y="50%" overflow="visible">{}</svg>').format(
-                100 * axis.at(dot.value), _mark(dot.run)
+                100 * axis.at(dot.value), _mark(None if dot.faint else dot.run)
             )
         )
     return Markup('<svg class="track" role="img" aria-label="{}: {}"><title>{}: {}</title>{}</svg>').format(
@@ -109,8 +117,7 @@ def _drawing(dot: Dot, axis: Axis, text: str, *, zero: bool) -> Markup:
     )
 
 
-def _grid(place: float, *, strong: bool) -> Markup:
-    kind = "zero" if strong else "grid"
+def _grid(kind: str, place: float) -> Markup:
     return Markup('<line class="{}" x1="{:.3f}%" x2="{:.3f}%" y1="0" y2="100%"/>').format(kind, place, place)
 
 

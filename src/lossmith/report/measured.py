@@ -76,8 +76,10 @@ def columns(runs: Sequence[Run]) -> list[Column]:
 
 
 def metric_rows(runs: Sequence[Run], held: Sequence[Column]) -> list[MetricRow]:
-    """A row for each metric that any run has."""
-    names = dict.fromkeys(name for column in held if column.run is not None for name in column.values)
+    """A row for each metric that any run has, without those of single classes, which have a table of their own."""
+    names = dict.fromkeys(
+        name for column in held if column.run is not None for name in column.values if "." not in name or ":" in name
+    )
     return [_row(name, held, _direction(name, runs)) for name in names]
 
 
@@ -137,12 +139,13 @@ def _row(name: str, held: Sequence[Column], direction: str) -> MetricRow:
         arrow=arrow,
         better=better,
         n="" if n is None else f"{n:,}",
-        cells=tuple(_cell(fact, n, decimals) for fact in facts),
+        cells=tuple(cell_of(fact, decimals, n) for fact in facts),
         plot=drawn,
     )
 
 
-def _cell(facts: Mapping[str, Any], n: int | None, decimals: int) -> Cell:
+def cell_of(facts: Mapping[str, Any], decimals: int, n: int | None = None) -> Cell:
+    """A figure of metrics.json as text; its own n is told where it is another than `n`."""
     if not facts:
         return Cell("", "", "", "not measured")
     value, own = facts.get("value"), facts.get("n")
@@ -171,5 +174,5 @@ def group_tables(run: Run) -> tuple[list[str], list[tuple[str, list[Cell]]]]:
 def _group_cell(facts: Any, decimals: int) -> Cell:
     if not isinstance(facts, Mapping):
         return Cell("", "", "", "not measured")
-    cell = _cell(facts, None, decimals)
+    cell = cell_of(facts, decimals)
     return Cell(cell.value, cell.bounds, count(facts["n"], "record") if facts.get("n") is not None else "", cell.reason)

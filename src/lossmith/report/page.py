@@ -10,6 +10,7 @@ from typing import Any
 from lossmith.errors import InputError
 from lossmith.evaluate.predictions import Predictions, read_predictions
 from lossmith.report import provenance, training
+from lossmith.report.classification.section import is_classification, section
 from lossmith.report.comparison import pairs, verdict_lines
 from lossmith.report.document import render
 from lossmith.report.examples import Chosen, choose
@@ -63,6 +64,7 @@ def _content(runs: Sequence[Run], compared: Mapping[str, Any] | None, matcher: M
     held = columns(runs)
     found_pairs = pairs(compared, [run.label for run in runs]) if compared else []
     metric = main_metric(runs)
+    classified = [section(run, tables.get(run.label)) for run in runs if is_classification(run)]
     return {
         "title": runs[0].label
         if len(runs) == 1
@@ -80,13 +82,18 @@ def _content(runs: Sequence[Run], compared: Mapping[str, Any] | None, matcher: M
         "metrics": metric_rows(runs, held),
         "metric_notes": _metric_notes(runs),
         "gates": [(run.label, (run.metrics or {}).get("gates") or []) for run in runs],
-        "groups": [(run.label, *group_tables(run)) for run in runs if (run.metrics or {}).get("groups")],
+        "classified": classified,
+        "groups": [
+            (run.label, *group_tables(run))
+            for run in runs
+            if (run.metrics or {}).get("groups") and not is_classification(run)
+        ],
         "other_splits": [(run.label, sorted(run.other_metrics)) for run in runs if run.other_metrics],
         "pairs": found_pairs,
         "loss_charts": training.loss_charts(runs),
         "share_charts": training.share_charts(runs),
         "other_charts": training.other_charts(runs),
-        "chosen": _examples(runs, tables, matcher),
+        "chosen": Chosen() if classified else _examples(runs, tables, matcher),
         "failures": [_failures(label, table) for label, table in tables.items()],
         "audits": [_audit(run) for run in runs],
         "provenance": [_provenance(run) for run in runs],

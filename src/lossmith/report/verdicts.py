@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
 
-from lossmith.report.figures import count, interval, number
-from lossmith.report.measured import direction_of, main_metric, metric_decimals, plain_name
+from lossmith.report.figures import count
+from lossmith.report.measured import main_metric, plain_name
 from lossmith.report.run_files import Run
+from lossmith.report.standing import Verdict, held_against, named
 from lossmith.runs import dead_terms
 
 FEW = 30  # records under which an interval is not to be relied on
-Kind = Literal["good", "bad", "caution", "plain"]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One line: its kind (never told by colour alone), a short statement, and the figures behind it."""
-
-    kind: Kind
-    statement: str
-    detail: str = ""
+# Baselines that give every record the same answer or score.
+CONSTANTS = ("majority", "always_positive", "prior")
 
 
 def verdicts(runs: Sequence[Run], failures: Mapping[str, tuple[int, int]]) -> list[Verdict]:
-    """Baselines, gates, failures and undefined values of every run; `failures` is (failed, all) by run label."""
+    """Baselines, failures and undefined values of every run; `failures` is (failed, all) by run label."""
     metric = main_metric(runs)
     found: list[Verdict] = []
     for run in runs:
@@ -42,14 +33,13 @@ def verdicts(runs: Sequence[Run], failures: Mapping[str, tuple[int, int]]) -> li
             found.append(Verdict("caution", f"{who}nothing is measured yet", _command(run, "metrics.json")))
             continue
         if metric is not None:
-            found.append(_baselines(run, metric, who))
-        found.extend(_constant(run, who))
+            classified = run.setting("task", "kind") == "classification"
+            found.append(_class_baselines(run, metric, who) if classified else _baselines(run, metric, who))
         if (run.metrics.get("n") or FEW) < FEW:
             few = count(run.metrics["n"], "record")
             found.append(
                 Verdict("caution", f"{who}only {few} scored", "Intervals of so few records are unsure themselves.")
             )
-        found.extend(_gates(run, who))
         failed, of = failures.get(run.label, (0, 0))
         if failed:
             found.append(
@@ -73,78 +63,39 @@ def verdicts(runs: Sequence[Run], failures: Mapping[str, tuple[int, int]]) -> li
 
 def _baselines(run: Run, metric: str, who: str) -> Verdict:
     """Whether the run beats what needs no training: paired differences on the first metric asked."""
-    metrics = run.metrics or {}
-    against: Mapping[str, Mapping[str, Any]] = metrics.get("against_baselines") or {}
-    metric = next((str(facts["metric"]) for facts in against.values() if facts.get("metric")), metric)
-    own = metrics.get("metrics", {}).get(metric) or {}
-    figures = f"{metric} {_figures(metric, own)}"
-    if not against:
-        absent = metrics.get("baselines_absent") or {}
+    _, found, figures = held_against(run, metric)
+    if not found:
+        absent = (run.metrics or {}).get("baselines_absent") or {}
         why = "; ".join(f"{plain_name(name)}: {reason}" for name, reason in absent.items())
         return Verdict("caution", f"{who}not held against any baseline", f"{figures}. {why}".strip())
-    standing = {name: _standing(facts, direction_of(metric, own)) for name, facts in against.items()}
-    told = "; ".join(f"difference to {plain_name(name)} {_change(metric, facts)}" for name, facts in against.items())
-    detail = f"{figures}; {told}."
-    named = {
-        word: " and ".join(f"“{plain_name(name)}”" for name, held in standing.items() if held == word)
-        for word in ("worse", "undecided", "better")
-    }
-    if named["worse"]:
-        return Verdict("bad", f"{who}worse than the baseline {named['worse']}", detail)
-    if named["undecided"]:
-        return Verdict("caution", f"{who}not shown to beat the baseline {named['undecided']}", detail)
-    return Verdict(
-        "good", f"{who}beats {'every baseline' if len(against) > 1 else 'the baseline'}: {named['better']}", detail
-    )
+    detail = f"{figures}; {'; '.join(one.difference for one in found)}."
+    if worse := named(found, "worse"):
+        return Verdict("bad", f"{who}worse than the baseline {worse}", detail)
+    if undecided := named(found, "undecided"):
+        return Verdict("caution", f"{who}not shown to beat the baseline {undecided}", detail)
+    every = "every baseline" if len(found) > 1 else "the baseline"
+    return Verdict("good", f"{who}beats {every}: {named(found, 'better')}", detail)
 
 
-def _standing(facts: Mapping[str, Any], direction: str) -> Literal["better", "worse", "undecided"]:
-    low, high = facts.get("low"), facts.get("high")
-    if low is None or high is None or direction not in ("up", "down"):
-        return "undecided"
-    if direction == "down":
-        low, high = -high, -low
-    return "better" if low > 0 else "worse" if high < 0 else "undecided"
-
-
-def _change(metric: str, facts: Mapping[str, Any]) -> str:
-    decimals = metric_decimals(metric)
-    if facts.get("difference") is None:
-        return f"undefined ({facts.get('reason') or 'no reason given'})"
-    bounds = interval(facts.get("low"), facts.get("high"), decimals=decimals, sign=True)
-    return number(facts["difference"], decimals=decimals, sign=True) + (f" ({bounds})" if bounds else "")
-
-
-def _constant(run: Run, who: str) -> list[Verdict]:
-    """The line on a constant answer, where there is one (classification)."""
+def _class_baselines(run: Run, metric: str, who: str) -> Verdict:
+    """Whether a classification beats a constant answer, then the other baselines, in one line."""
+    _, found, figures = held_against(run, metric)
     beats = (run.metrics or {}).get("beats_constant")
     if beats is None:
-        return []
-    return [
-        Verdict("good", f"{who}beats a constant answer")
-        if beats
-        else Verdict("bad", f"{who}does not beat a constant answer")
-    ]
-
-
-def _gates(run: Run, who: str) -> list[Verdict]:
-    gates = (run.metrics or {}).get("gates") or []
-    missed = [gate for gate in gates if not gate.get("passed")]
-    found = []
-    if gates and not missed:
-        found.append(Verdict("good", f"{who}passes {'its gate' if len(gates) == 1 else f'all {len(gates)} gates'}", ""))
-    for gate in missed:
-        value = number(gate["value"]) if gate.get("value") is not None else "undefined"
-        why = f"{gate['reason']}." if gate.get("reason") else f"The value is {value}."
-        found.append(Verdict("bad", f"{who}misses the gate {gate.get('rule')}", why))
-    return found
-
-
-def _figures(metric: str, facts: Mapping[str, Any]) -> str:
-    decimals = metric_decimals(metric)
-    bounds = interval(facts.get("low"), facts.get("high"), decimals=decimals)
-    value = number(facts.get("value"), decimals=decimals)
-    return f"{value} ({bounds})" if bounds else value
+        return _baselines(run, metric, who)
+    detail = f"{figures}; {'; '.join(one.difference for one in found)}." if found else f"{figures}."
+    others = [one for one in found if one.name not in CONSTANTS]
+    worse, undecided, better = (named(others, standing) for standing in ("worse", "undecided", "better"))
+    if not beats:
+        told = "; ".join(
+            f"{word} {names}" for word, names in (("worse than", worse), ("not shown to beat", undecided)) if names
+        )
+        return Verdict("bad", f"{who}does not beat a constant answer{f'; {told}' if told else ''}", detail)
+    if worse:
+        return Verdict("bad", f"{who}beats a constant answer, but is worse than {worse}", detail)
+    if undecided:
+        return Verdict("caution", f"{who}beats a constant answer, but is not shown to beat {undecided}", detail)
+    return Verdict("good", f"{who}beats a constant answer{f' and {better}' if better else ''}", detail)
 
 
 def _command(run: Run, file: str) -> str:

@@ -57,7 +57,7 @@
       if (!found.length) return;
       rule.hidden = false;
       rule.style.left = `${100 * share}%`;
-      show(found.map(([line, point]) => [`${line.label}: ${figure(point[1])} at step ${point[0].toLocaleString("en-US")}`, line.colour]),
+      show(found.map(([line, point]) => [`${line.label}: ${figure(point[1])} at ${chart.at} ${point[0].toLocaleString("en-US")}`, line.colour]),
         event.clientX, event.clientY);
     });
     area.addEventListener("pointerleave", () => { rule.hidden = true; hide(); });
@@ -65,7 +65,7 @@
 
   let opened = [];
   addEventListener("beforeprint", () => {
-    opened = [...document.querySelectorAll("details:not([open])")];
+    opened = [...document.querySelectorAll("details:not([open]):not(.withheld)")];
     for (const one of opened) one.open = true;
   });
   addEventListener("afterprint", () => { for (const one of opened) one.open = false; });

@@ -1,0 +1,83 @@
+"""How a score becomes a decision, in words: the positive class, the threshold and what it was chosen for, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lossmith.report.classification.outcomes import Outcomes
+from lossmith.report.figures import number
+from lossmith.report.run_files import Run
+
+METHODS: Mapping[str, str] = {
+    "head": "a head on the model",
+    "label_words": "likelihood of each label's words",
+    "json_answer": "a JSON answer, strictly read",
+}
+
+
+def decision_facts(run: Run, outcomes: Outcomes | None) -> list[tuple[str, str]]:
+    """Facts as (name, words), those that are not known left out."""
+    method = str(run.setting("task", "method") or "head")
+    held = run.manifest.get("classes")
+    classes: Mapping[str, Any] = held if isinstance(held, Mapping) else {}
+    names = [str(name) for name in classes.get("names") or (outcomes.classes.names if outcomes else ())]
+    facts = [
+        ("Method", METHODS.get(method, method)),
+        ("Labels" if classes.get("multi_label") else "Classes", ", ".join(names)),
+        ("Positive class", _positive(run, classes)),
+        ("Decision", _rule(run, outcomes)),
+        ("Aim of the threshold", _aim(run)),
+        ("Calibration", _calibration(run, outcomes)),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def _positive(run: Run, classes: Mapping[str, Any]) -> str:
+    positive = classes.get("positive")
+    if positive is None:
+        return ""
+    named = run.setting("task", "positive") is not None
+    return f"{positive} ({'as task.positive says' if named else 'chosen by its name, or as the rarer of the two'})"
+
+
+def _rule(run: Run, outcomes: Outcomes | None) -> str:
+    threshold = outcomes.threshold if outcomes is not None else _stored(run).get("threshold")
+    if isinstance(threshold, Mapping):
+        values = ", ".join(f"{name} {number(float(value))}" for name, value in threshold.items())
+        return f"each label from its own score on: {values}"
+    if threshold is None:
+        return "the class with the highest score"
+    positive = outcomes.classes.positive if outcomes is not None else None
+    return f"{positive or 'positive'} from a score of {number(float(threshold))} on"
+
+
+def _aim(run: Run) -> str:
+    """What the threshold was chosen for and whether validation could give it; nothing where it is a plain number."""
+    chosen = _stored(run).get("chosen") or {}
+    by_label = chosen if chosen and all(isinstance(one, Mapping) for one in chosen.values()) else {"": chosen}
+    told = []
+    for label, one in by_label.items():
+        if not one.get("aim"):
+            continue
+        who = f"{label}: " if label else ""
+        if one.get("reached", True):
+            told.append(f"{who}{one['aim']}, on validation: reached")
+        else:
+            told.append(f"{who}{one['aim']}, on validation: NOT reached, because {one.get('reason') or 'unknown'}")
+    if told:
+        return "; ".join(told)
+    asked = run.setting("evaluate", "threshold")
+    return ", ".join(f"{key}: {value}" for key, value in asked.items()) if isinstance(asked, Mapping) else ""
+
+
+def _calibration(run: Run, outcomes: Outcomes | None) -> str:
+    temperature = outcomes.temperature if outcomes is not None else _stored(run).get("temperature")
+    if run.setting("evaluate", "calibration") != "temperature" or temperature is None:
+        return "none"
+    return f"scores divided by a temperature of {number(float(temperature))}, fitted on validation"
+
+
+def _stored(run: Run) -> Mapping[str, Any]:
+    held = run.manifest.get("decision")
+    return held if isinstance(held, Mapping) else {}

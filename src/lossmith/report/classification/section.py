@@ -1,0 +1,68 @@
+"""What the page shows of one run of a classification, besides what every run has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lossmith.errors import LossmithError
+from lossmith.evaluate.predictions import Predictions
+from lossmith.report.classification.balance import Balance, balance
+from lossmith.report.classification.confusion import Confusion, LabelCounts, confusion, label_counts
+from lossmith.report.classification.decision import decision_facts
+from lossmith.report.classification.fairness import Fairness, fairness
+from lossmith.report.classification.mistakes import Mistakes, mistakes
+from lossmith.report.classification.outcomes import Outcomes, read_outcomes
+from lossmith.report.classification.per_class import ClassTable, class_table
+from lossmith.report.classification.precision_recall import precision_recall
+from lossmith.report.classification.reliability import reliability
+from lossmith.report.run_files import Run
+from lossmith.report.square_chart import SquareChart
+
+
+@dataclass(frozen=True)
+class Section:
+    """One run's part; what needs the predictions is empty where there are none, and `problem` says why."""
+
+    label: str
+    facts: Sequence[tuple[str, str]]
+    balance: Balance
+    confusion: Confusion | None
+    label_counts: Sequence[LabelCounts]
+    per_class: ClassTable | None
+    charts: Sequence[SquareChart]
+    fairness: Fairness | None
+    mistakes: Sequence[Mistakes]
+    problem: str
+
+
+def is_classification(run: Run) -> bool:
+    """Whether the run's task is classification."""
+    return run.setting("task", "kind") == "classification"
+
+
+def section(run: Run, predictions: Predictions | None) -> Section:
+    """The part of one run, from its manifest, its metrics and, where there are, its predictions."""
+    outcomes, problem = _outcomes(predictions)
+    charts = [precision_recall(outcomes), reliability(outcomes)] if outcomes is not None else []
+    return Section(
+        label=run.label,
+        facts=decision_facts(run, outcomes),
+        balance=balance(run),
+        confusion=confusion(outcomes) if outcomes is not None else None,
+        label_counts=label_counts(outcomes) if outcomes is not None else (),
+        per_class=class_table(run),
+        charts=[chart for chart in charts if chart is not None],
+        fairness=fairness(run),
+        mistakes=mistakes(predictions, outcomes) if predictions is not None and outcomes is not None else (),
+        problem=problem,
+    )
+
+
+def _outcomes(predictions: Predictions | None) -> tuple[Outcomes | None, str]:
+    if predictions is None:
+        return None, ""
+    try:
+        return read_outcomes(predictions), ""
+    except (LossmithError, KeyError, TypeError, ValueError) as error:
+        return None, f"The predictions cannot be read as a classification's: {error}"
