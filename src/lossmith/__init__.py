@@ -2,7 +2,7 @@
 
 >>> import lossmith
 >>> sorted(lossmith.__all__)
-['compare', 'evaluate', 'predict', 'prepare', 'run', 'train']
+['ablate', 'compare', 'cv', 'evaluate', 'predict', 'prepare', 'run', 'train']
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lossmith import evaluate, train
     from lossmith.stages import compare, predict, prepare, run
+    from lossmith.studies.ablate import ablate
+    from lossmith.studies.cv import cv
 
-__all__ = ["compare", "evaluate", "predict", "prepare", "run", "train"]
+__all__ = ["ablate", "compare", "cv", "evaluate", "predict", "prepare", "run", "train"]
 
 # The rooms `train` and `evaluate` share their names with functions: those modules are callable.
 _ROOMS = ("evaluate", "train")
+_STUDIES = ("ablate", "cv")
 
 
 def __getattr__(name: str) -> Any:
@@ -25,7 +28,8 @@ def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return importlib.import_module(f"lossmith.{name}")
     if name in __all__:
-        return getattr(importlib.import_module("lossmith.stages"), name)
+        module = f"lossmith.studies.{name}" if name in _STUDIES else "lossmith.stages"
+        return getattr(importlib.import_module(module), name)
     raise AttributeError(f"module 'lossmith' has no attribute '{name}'")
 
 

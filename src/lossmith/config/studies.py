@@ -21,6 +21,7 @@ class CvConfig(Group):
     inner: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.15, description="share of each training fold that is its validation split"
     )
+    all_records: bool = Field(False, description="deal out the records of the test split, too")
     allow_leaks: bool = Field(False, description="go on where texts or clusters stand in two folds")
     processes: Positive | None = Field(None, description="runs at once; null: chosen by the cores")
 

@@ -26,6 +26,8 @@ def carry_out_study(
     """
     outcomes: dict[str, Outcome] = {}
     rows = _write(study, config, children, outcomes)
+    if progress is not None:
+        progress(0, len(children))
     with closing(carry_out(children, processes=processes, log=study.log, work=RUN)) as found:
         for child, outcome in found:
             outcomes[child.name] = outcome

@@ -1,0 +1,82 @@
+"""Cross-validation: one run a fold, their out-of-fold predictions pooled and scored as those of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lossmith.config.load import load_config, require_complete
+from lossmith.config.schema import Config
+from lossmith.runs import RunFolder, read_json
+from lossmith.stages import ConfigLike
+from lossmith.studies.children import Child
+from lossmith.studies.folder import StudyFolder, claim_study, failure_of
+from lossmith.studies.folds import fold_children, resolved_kind
+from lossmith.studies.over_folds import over_folds
+from lossmith.studies.pooling import pooled_name, write_pooled
+from lossmith.studies.study import Progress, carry_out_study
+from lossmith.studies.workers import processes_for
+
+
+def cv(config: ConfigLike, overrides: Sequence[str] = (), *, progress: Progress | None = None) -> dict[str, Any]:
+    """Cross-validate a configuration; returns what study.json holds, and the study's `path`.
+
+    Each fold is a run folder inside the study's, so a study that was stopped goes on with the folds it lacks. Texts or
+    clusters that stand in two folds are refused before anything trains (DataError), unless cv.allow_leaks. Raises
+    LossmithError, after the other folds, where a fold failed: then there are no results.
+    """
+    settings = require_complete(load_config(config, overrides))
+    from lossmith.train.preflight import check_names
+
+    check_names(settings)
+    resolved_kind(settings)
+    study = claim_study(settings, "cv")
+    with study.files.lock():
+        children = fold_children(study, settings)
+        processes = processes_for(settings, len(children), asked=settings.cv.processes)
+        rows = carry_out_study(study, settings, children, processes=processes, progress=progress)
+        if (failure := failure_of(rows, what="folds")) is not None:
+            raise failure
+        results = _results(study, settings, children, rows)
+        return {"path": str(study.path), **study.write(settings, rows, results=results)}
+
+
+def _results(
+    study: StudyFolder, config: Config, children: Sequence[Child], rows: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    runs = [RunFolder(study.path / row["path"]) for row in rows]
+    measured = [read_json(run.metrics()) for run in runs]
+    repeats = range(config.cv.repeats)
+    pooled = [_pooled(study, config, repeat, rows, runs) for repeat in repeats]
+    calibration = children[0].config.evaluate.calibration
+    return {
+        "folds": config.cv.folds,
+        "repeats": config.cv.repeats,
+        "kind": resolved_kind(config),
+        "n": pooled[0]["n"],
+        "calibration": calibration,
+        "metrics": {
+            name: {
+                "direction": facts["direction"],
+                "over_folds": over_folds([found["metrics"][name] for found in measured], folds=config.cv.folds),
+                "pooled": [found["metrics"][name] for found in pooled],
+            }
+            for name, facts in measured[0]["metrics"].items()
+        },
+        "decisions": [
+            {"run": row["name"], **run.manifest().get("decision", {})} for row, run in zip(rows, runs, strict=True)
+        ],
+    }
+
+
+def _pooled(
+    study: StudyFolder, config: Config, repeat: int, rows: Sequence[Mapping[str, Any]], runs: Sequence[RunFolder]
+) -> dict[str, Any]:
+    """metrics.json of a repeat's pooled predictions; that of the first is the study's own."""
+    from lossmith.evaluate.run import evaluate_run
+
+    name = pooled_name(repeat)
+    folds = {row["fold"]: run for row, run in zip(rows, runs, strict=True) if row["repeat"] == repeat}
+    write_pooled(folds, study.files.predictions(name))
+    asked = config.evaluate.model_copy(update={"split": pooled_name(0)})
+    return evaluate_run(study.files, config.model_copy(update={"evaluate": asked}), split=name)
