@@ -1,4 +1,4 @@
-"""Charts over two shares of 1, as wide as high: curves with a reference line, whiskers, bars below and a marked point."""
+"""Charts over two shares of 1, as wide as high: curves, a reference line, whiskers, bars below, a marked point."""
 
 from __future__ import annotations
 

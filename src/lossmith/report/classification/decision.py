@@ -1,4 +1,4 @@
-"""How a score becomes a decision, in words: the positive class, the threshold and what it was chosen for, calibration."""
+"""How a score becomes a decision, in words: positive class, threshold and what it was chosen for, calibration."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ def decision_facts(run: Run, outcomes: Outcomes | None) -> list[tuple[str, str]]
     method = str(run.setting("task", "method") or "head")
     held = run.manifest.get("classes")
     classes: Mapping[str, Any] = held if isinstance(held, Mapping) else {}
-    names = [str(name) for name in classes.get("names") or (outcomes.classes.names if outcomes else ())]
+    if not classes and outcomes is not None:
+        classes = outcomes.classes.as_json()
+    names = [str(name) for name in classes.get("names") or ()]
     facts = [
         ("Method", METHODS.get(method, method)),
         ("Labels" if classes.get("multi_label") else "Classes", ", ".join(names)),
         ("Positive class", _positive(run, classes)),
-        ("Decision", _rule(run, outcomes)),
+        ("Decision", _rule(run, outcomes, classes)),
         ("Aim of the threshold", _aim(run)),
         ("Calibration", _calibration(run, outcomes)),
     ]
@@ -41,15 +43,14 @@ def _positive(run: Run, classes: Mapping[str, Any]) -> str:
     return f"{positive} ({'as task.positive says' if named else 'chosen by its name, or as the rarer of the two'})"
 
 
-def _rule(run: Run, outcomes: Outcomes | None) -> str:
+def _rule(run: Run, outcomes: Outcomes | None, classes: Mapping[str, Any]) -> str:
     threshold = outcomes.threshold if outcomes is not None else _stored(run).get("threshold")
     if isinstance(threshold, Mapping):
         values = ", ".join(f"{name} {number(float(value))}" for name, value in threshold.items())
         return f"each label from its own score on: {values}"
-    if threshold is None:
+    if threshold is None or not (classes.get("positive") or classes.get("multi_label")):
         return "the class with the highest score"
-    positive = outcomes.classes.positive if outcomes is not None else None
-    return f"{positive or 'positive'} from a score of {number(float(threshold))} on"
+    return f"{classes.get('positive') or 'a label'} from a score of {number(float(threshold))} on"
 
 
 def _aim(run: Run) -> str:

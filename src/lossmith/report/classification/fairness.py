@@ -51,7 +51,7 @@ def fairness(run: Run) -> Fairness | None:
     return Fairness(
         forests(drawn, metrics.get("metrics") or {}),
         [table for table in tables if table.rows],
-        _gaps(metrics),
+        [],
         [(name, about) for name, about in BIAS_AUCS.items() if any(name in facts for facts in groups.values())],
         [name for name, facts in groups.items() if any(too_small(one) for one in _figures(facts).values())],
     )
@@ -82,7 +82,3 @@ def _records(facts: Mapping[str, Any], name: str) -> str:
     if held is None and name == "n":
         held = next((one["n"] for one in _figures(facts).values() if one.get("n") is not None), None)
     return f"{held:,}" if isinstance(held, int) else ""
-
-
-def _gaps(metrics: Mapping[str, Any]) -> list[tuple[str, str, Cell]]:
-    return []

@@ -42,7 +42,7 @@ def forests(groups: Mapping[str, Mapping[str, Any]], overall: Mapping[str, Mappi
 def forest(name: str, groups: Mapping[str, Mapping[str, Any]], overall: Mapping[str, Any] | None) -> Forest | None:
     """The picture of one metric, None where no group has a value."""
     facts = {group: held[name] for group, held in groups.items() if isinstance(held.get(name), Mapping)}
-    stated = next(iter(facts.values()), {})
+    stated: Mapping[str, Any] = next(iter(facts.values()), {})
     direction = direction_of(name, stated) if stated.get("direction") or name not in DRAWN else _DIRECTIONS[name]
     order = sorted((group for group in facts if facts[group].get("value") is not None), key=_worst(facts, direction))
     undefined = [group for group in facts if facts[group].get("value") is None]

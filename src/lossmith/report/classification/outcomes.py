@@ -22,7 +22,8 @@ class Outcomes:
 
     `truth` and `predicted` are (records, classes) masks; of classes that exclude each other a row holds one True, and a
     `failed` row of `predicted` none. `scores` is (records, classes), nan where a record has none. `threshold` is what
-    a score had to reach (by class for labels that do not exclude each other), None where the highest score decides.
+    the score of the positive class or of a label had to reach; of more classes that exclude each other the highest
+    score decides.
     """
 
     classes: Classes
@@ -45,12 +46,6 @@ class Outcomes:
     def wrong(self) -> np.ndarray:
         """Mask (records,) of those with another decision than their label; failed ones among them."""
         return (self.truth != self.predicted).any(axis=1) | self.failed
-
-    def threshold_of(self, name: str) -> float | None:
-        """The threshold of a class's score, where its score alone decides."""
-        held = self.threshold.get(name) if isinstance(self.threshold, Mapping) else self.threshold
-        binary = self.classes.multi_label or name == self.classes.positive
-        return float(held) if held is not None and binary else None
 
 
 def read_outcomes(predictions: Predictions) -> Outcomes | None:
