@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from lossmith.cli import (
+    ablate,
     compare,
     config,
+    cv,
     demo,
     evaluate,
     init,
@@ -46,9 +48,13 @@ VERBS = (
     ("report", report.report),
     ("run", run.run),
     ("compare", compare.compare),
+    ("cv", cv.cv),
+    ("ablate", ablate.ablate),
 )
+# `config import` stands beside `config CONFIG`.
+_CLASSES = {"config": config.ConfigCommand}
 for _name, _verb in VERBS:
-    app.command(_name)(_verb)
+    app.command(_name, cls=_CLASSES.get(_name))(_verb)
 
 
 @app.callback(invoke_without_command=True)

@@ -143,6 +143,14 @@ def _read_file(config: str | Path) -> dict[str, Any]:
             expected="a preset of `lossmith list presets`, or a YAML or JSON file",
             fix=f"did you mean '{near}'?" if near else None,
         )
+    return read_values(path)
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """The keys and values of a JSON or YAML file.
+
+    Raises ConfigError where it cannot be read or holds no mapping.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

@@ -7,33 +7,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from lossmith.config.importer.rows import BY_KEY
 from lossmith.config.schema import Config
 from lossmith.errors import ConfigError, nearest
 
-# What other tools call a key that exists here under the name of transformers or peft.
-KNOWN_ELSEWHERE: Mapping[str, str] = {
-    "lr": "train.learning_rate",
-    "learning_rate": "train.learning_rate",
-    "batch_size": "train.per_device_train_batch_size",
-    "train_batch_size": "train.per_device_train_batch_size",
-    "micro_batch_size": "train.per_device_train_batch_size",
-    "epochs": "train.num_train_epochs",
-    "num_epochs": "train.num_train_epochs",
-    "warmup_ratio": "train.warmup_steps (below 1 it is a share of all steps)",
-    "adam_betas": "train.adam_beta1 and train.adam_beta2",
-    "evaluation_strategy": "train.eval_strategy",
-    "base_model": "model.base",
-    "model_name_or_path": "model.base",
-    "target_modules": "model.lora_target_modules",
-    "r": "model.lora_r",
-    "max_seq_length": "data.max_length",
-    "cutoff_len": "data.max_length",
-    "sequence_len": "data.max_length",
-    "dataset": "data.files",
-    "train_file": "data.files",
-    "losses": "objective",
-    "loss": "objective",
-}
+# What the importer's table has not, because a recipe cannot say it in one value.
+_OBJECTIVE = ("loss", "losses")
 
 
 def explain(error: ValidationError, values: Mapping[str, Any]) -> ConfigError:
@@ -91,8 +70,8 @@ def unknown_key(path: str) -> ConfigError:
     elsewhere = [p for p in all_paths() if p.split(".")[-1] == key]
     if near:
         fix: str | None = f"did you mean '{prefix}{near}'?"
-    elif key in KNOWN_ELSEWHERE:
-        fix = f"here it is {KNOWN_ELSEWHERE[key]}"
+    elif told := _known_elsewhere(key):
+        fix = told
     elif elsewhere:
         fix = f"did you mean '{elsewhere[0]}'?"
     else:
@@ -101,6 +80,14 @@ def unknown_key(path: str) -> ConfigError:
     if parents[:1] == ["train"] and fix is None:
         fix = "another key of transformers' TrainingArguments goes under train.hf"
     return ConfigError(f"unknown key '{path}'", got=key, expected=", ".join(known), fix=fix)
+
+
+def _known_elsewhere(key: str) -> str | None:
+    """What a key of another tool is called here, or why it is nothing here."""
+    row = BY_KEY.get(key)
+    if row is None:
+        return "here it is objective" if key in _OBJECTIVE else None
+    return f"here it is {row.path}" + (f" ({row.note})" if row.note else "") if row.path else row.note
 
 
 def _at(values: Any, path: str) -> Any:

@@ -1,0 +1,1 @@
+"""From the flat recipes of other tools to a configuration; every key is told of."""
