@@ -16,7 +16,8 @@ from lossmith.labels import Classes
 Label = str | tuple[int, ...]
 
 CLASSIFICATION = "classification"
-NAME, WORD = "label", "label_word"  # what a template may read of a label
+# What a template may read of a label; the words of all classes, in their order, stand beside it.
+NAME, WORD, WORDS = "label", "label_word", "label_words"
 JOINT = ", "
 MOST_CLASSES = 1000
 POSITIVE_NAMES = ("true", "1", "yes", "positive")
@@ -29,7 +30,7 @@ class Labelling:
 
     `columns` are one, or the 0/1 columns of labels that do not exclude each other (`multi_label`), in the order of the
     classes. `declared` are the names of `task.classes`, `positive` is `task.positive`, `words` are what answers a
-    class where that is not its name.
+    class where that is not its name. `found` are the classes in their order, once they are known.
     """
 
     columns: tuple[str, ...]
@@ -37,6 +38,7 @@ class Labelling:
     declared: tuple[str, ...] | None = None
     positive: str | None = None
     words: Mapping[str, str] = field(default_factory=dict)
+    found: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, config: Config) -> Labelling | None:
@@ -109,14 +111,19 @@ class Labelling:
             return (label,)
         return tuple(name for name, holds in zip(self.columns, label, strict=True) if holds)
 
-    def fields(self, label: Label) -> dict[str, str]:
-        """What a template may read of a label: its name, and the words that answer it.
+    def fields(self, label: Label) -> dict[str, Any]:
+        """What a template may read of a label: its name, the words that answer it, and those of all classes.
 
-        >>> Labelling(("y",), words={"1": "included"}).fields("1")
-        {'label': '1', 'label_word': 'included'}
+        >>> Labelling(("y",), words={"1": "included"}, found=("0", "1")).fields("1")
+        {'label': '1', 'label_word': 'included', 'label_words': ['0', 'included']}
         """
         names = self.names(label)
-        return {NAME: JOINT.join(names), WORD: JOINT.join(self.words.get(name, name) for name in names)}
+        spoken = {name: self.words.get(name, name) for name in (*self.found, *names)}
+        return {
+            NAME: JOINT.join(names),
+            WORD: JOINT.join(spoken[name] for name in names),
+            WORDS: [spoken[name] for name in self.found],
+        }
 
     def check_number(self, found: int) -> None:
         """Raise DataError where a column holds so many different values that they are no classes."""
@@ -203,7 +210,7 @@ def _check_names(names: Sequence[str] | None, *, where: str) -> None:
 
 
 def _check_own_fields(fields: Mapping[str, str], columns: Sequence[str]) -> None:
-    for name in (NAME, WORD):
+    for name in (NAME, WORD, WORDS):
         if name in fields and fields[name] not in columns:
             raise ConfigError(
                 f"the template name '{name}' is the record's class, from data.label",

@@ -18,6 +18,7 @@ from lossmith.data.cache import built_whole, cache_folder, locked
 from lossmith.data.fields import check_mapping
 from lossmith.data.fingerprint import FileFacts, fingerprint, hash_files
 from lossmith.data.head_template import HeadTemplate
+from lossmith.data.label_answers import LabelAnswers
 from lossmith.data.labelling import CLASSIFICATION, Labelling, check_label_unread
 from lossmith.data.plan import Plan, make_plan, planned_records, reject_duplicates
 from lossmith.data.records import SPLITS
@@ -140,7 +141,10 @@ def _build(
         plan = make_plan(sources, data, scanned, seed=config.split_seed, labelling=labelling)
         _try_template(plan, template)
         tokenizer = tokenizer_for(lambda: _training_texts(plan, template))
-        tallies = write_splits(plan, template, tokenizer, building, rejections=rejections, progress=progress)
+        answers = LabelAnswers.of(config, labelling, plan.class_names, template=template, tokenizer=tokenizer)
+        tallies = write_splits(
+            plan, template, tokenizer, building, rejections=rejections, answers=answers, progress=progress
+        )
         rejections.check_share(data.max_rejected)
     if config.train is not None and not tallies["train"].records:
         raise DataError(

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from lossmith.data.audit.tally import Tally
 from lossmith.data.cells import ColumnType
 from lossmith.data.head_template import HeadTemplate
+from lossmith.data.label_answers import Answers, LabelAnswers
 from lossmith.data.labelling import Labelling
 from lossmith.data.plan import Plan, planned_records
 from lossmith.data.records import SPLITS, Problem, Record
@@ -36,9 +37,16 @@ _SPAN = pa.struct([("name", pa.string()), ("start", pa.int32()), ("end", pa.int3
 
 
 def schema_of(
-    types: Mapping[str, ColumnType], *, labelling: Labelling | None = None, weighted: bool = False
+    types: Mapping[str, ColumnType],
+    *,
+    labelling: Labelling | None = None,
+    weighted: bool = False,
+    answered: bool = False,
 ) -> pa.Schema:
-    """Columns of a prepared file; `types` are those of its `cell_columns`."""
+    """Columns of a prepared file; `types` are those of its `cell_columns`.
+
+    With `answered`, `answers` holds for each class the token ids that say it, in one or more ways.
+    """
     label = [] if labelling is None else [("label", pa.list_(pa.int8()) if labelling.multi_label else pa.string())]
     return pa.schema(
         [
@@ -52,6 +60,7 @@ def schema_of(
             ("pair_start", pa.int32()),
             ("supervised", pa.list_(_INTERVAL)),
             ("spans", pa.list_(_SPAN)),
+            *([("answers", pa.list_(pa.list_(pa.list_(pa.int32()))))] if answered else []),
             ("error", pa.string()),
         ]
     )
@@ -64,12 +73,14 @@ def write_splits(
     folder: Path,
     *,
     rejections: Rejections,
+    answers: LabelAnswers | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Tally]:
     """Write <split>.parquet for every split that has a record, and count what is written."""
     end_ids = template.stop_ids(tokenizer)
     tallies = {name: Tally(end_ids, labelled=plan.labelling is not None) for name in SPLITS}
-    schema = schema_of(plan.scan.types, labelling=plan.labelling, weighted=plan.data.weight is not None)
+    weighted, answered = plan.data.weight is not None, answers is not None
+    schema = schema_of(plan.scan.types, labelling=plan.labelling, weighted=weighted, answered=answered)
     cells = cell_columns(plan.data, plan.labelling)
     waiting: dict[str, list[_Waiting]] = {name: [] for name in SPLITS}
     with ExitStack() as stack:
@@ -82,17 +93,23 @@ def write_splits(
         def write(split: str) -> None:
             for item, encoded in _encode(waiting[split], encode, rejections):
                 tallies[split].add(item.record, encoded, item.copies)
-                if encoded.truncation != "dropped":
-                    files[split].add(_row(item.record, encoded, plan, cells), item.copies)
+                if encoded.truncation == "dropped":
+                    continue
+                row = _row(item.record, encoded, plan, cells)
+                if answers is not None and item.answers is not None:
+                    answers.check(item.record, item.answers, encoded)
+                    row["answers"] = item.answers
+                files[split].add(row, item.copies)
             waiting[split].clear()
 
         for record, copies in planned_records(plan, progress=progress):
             try:
                 rendered = template.render(record, tokenizer)
+                own = answers.ids(record, rendered) if answers is not None else None
             except RecordError as error:
                 rejections.add(record.file, record.line, Problem.of(error), id=record.id)
                 continue
-            waiting[record.split].append(_Waiting(record, copies, rendered))
+            waiting[record.split].append(_Waiting(record, copies, rendered, own))
             if len(waiting[record.split]) >= BATCH_RECORDS:
                 write(record.split)
         for split in SPLITS:
@@ -101,11 +118,12 @@ def write_splits(
 
 
 class _Waiting(NamedTuple):
-    """A record that waits for its batch, as its template renders it."""
+    """A record that waits for its batch, as its template renders it, and the answers it could get."""
 
     record: Record
     copies: int
     rendered: Any
+    answers: Answers | None
 
 
 def _encode(
