@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from lossmith.config.data import DataConfig
 from lossmith.data.fields import to_record
+from lossmith.data.folds import LEFT_OUT, Dealt, assign_fold, fold_doubts, folds_of
 from lossmith.data.labelling import Labelling
 from lossmith.data.records import SPLITS, Problem, Record, Row
 from lossmith.data.rejected import Rejections
@@ -17,7 +18,7 @@ from lossmith.data.rejection import RecordError
 from lossmith.data.scan import Progress, Scan, iterate
 from lossmith.data.sources.files import Source
 from lossmith.data.splits import TRAIN, CrossingCluster, assign, hash_text, repeats, sample
-from lossmith.errors import DataError, LossmithError
+from lossmith.errors import ConfigError, DataError, LossmithError
 
 DUPLICATE = Problem("duplicate id", "an earlier record has the same id")
 
@@ -27,8 +28,8 @@ class Plan:
     """The second pass, decided; arrays are (rows,) in the order of the sources.
 
     `split` is 0 train, 1 validation, 2 test, -1 left out; `copies` is how often a row is written. `beyond_limit` and
-    `unweighted` count the records that data.limit and a weight under 1 leave out. `class_names` are those of a
-    classification in their order, found among the records that are not left out.
+    `unweighted` count the records that data.limit and a weight under 1 leave out; `set_aside` marks those that folds
+    leave out, and `doubts` are sentences on the folds. `class_names` are those of a classification in their order.
     """
 
     sources: Sequence[Source]
@@ -38,6 +39,8 @@ class Plan:
     copies: np.ndarray
     beyond_limit: int
     unweighted: int
+    set_aside: np.ndarray
+    doubts: tuple[str, ...] = ()
     labelling: Labelling | None = None
     class_names: tuple[str, ...] = ()
 
@@ -52,22 +55,40 @@ class Planned(NamedTuple):
 def make_plan(
     sources: Sequence[Source], data: DataConfig, scan: Scan, *, seed: int, labelling: Labelling | None = None
 ) -> Plan:
-    """Decide splits, limit, weights and classes.
+    """Decide splits or folds, limit, weights and classes.
 
-    Raises DataError, naming the cluster, where one was given two splits, and for labels that make no classes.
+    Raises DataError, naming the cluster, where one was given two splits, for labels that make no classes, and for more
+    folds than there are records or clusters; ConfigError for folds that the configuration does not allow.
     """
     good = np.flatnonzero(scan.good)
     good = good[sample(scan.ids[good], scan.given[good], data.limit, seed=seed)]
+    names = _class_names(scan, good, labelling)
+    dealt = Dealt(scan.ids[good], scan.clusters[good], _label_table(scan, good, labelling, names), names)
+    folds = folds_of(data)
+    if labelling is None and (data.split.stratified or any(fold.stratified for fold in folds)):
+        raise ConfigError(
+            "only a classification can have stratified splits or folds",
+            got="data.split.stratified, or a stratified fold",
+            expected="task.kind=classification, with data.label",
+        )
+    by_class = dealt.labels if data.split.stratified else None
     try:
-        chosen = assign(scan.clusters[good], scan.given[good], split=data.split, seed=seed)
+        chosen = assign(dealt.clusters, scan.given[good], split=data.split, seed=seed, labels=by_class)
     except CrossingCluster as error:
         first, second = (int(good[position]) for position in error.records)
         raise _crossing(sources, data, scan, (first, second)) from None
+    doubts: list[str] = []
+    if folds:
+        doubts = fold_doubts(dealt, chosen, folds[0])
+        chosen = assign_fold(dealt, chosen, folds, seed=seed)
     weights = np.array([source.weight for source in sources])
-    counts = repeats(scan.ids[good], weights[scan.source[good]], chosen == TRAIN, seed=seed)
-    split = np.full(len(scan.good), -1, dtype=np.int8)
+    counts = repeats(dealt.ids, weights[scan.source[good]], chosen == TRAIN, seed=seed)
+    counts[chosen == LEFT_OUT] = 0
+    split = np.full(len(scan.good), LEFT_OUT, dtype=np.int8)
     copies = np.zeros(len(scan.good), dtype=np.int32)
     split[good], copies[good] = chosen, counts
+    set_aside = np.zeros(len(scan.good), dtype=bool)
+    set_aside[good] = chosen == LEFT_OUT
     return Plan(
         sources=sources,
         data=data,
@@ -75,16 +96,26 @@ def make_plan(
         split=split,
         copies=copies,
         beyond_limit=int(scan.good.sum()) - len(good),
-        unweighted=int((counts == 0).sum()),
-        labelling=labelling,
-        class_names=_class_names(scan, split, labelling),
+        unweighted=int(((counts == 0) & (chosen != LEFT_OUT)).sum()),
+        set_aside=set_aside,
+        doubts=tuple(doubts),
+        labelling=None if labelling is None else replace(labelling, found=names),
+        class_names=names,
     )
 
 
-def _class_names(scan: Scan, split: np.ndarray, labelling: Labelling | None) -> tuple[str, ...]:
+def _class_names(scan: Scan, rows: np.ndarray, labelling: Labelling | None) -> tuple[str, ...]:
     if labelling is None:
         return ()
-    return labelling.class_names(scan.found_labels[code] for code in np.unique(scan.labels[split >= 0]))
+    return labelling.class_names(scan.found_labels[code] for code in np.unique(scan.labels[rows]))
+
+
+def _label_table(scan: Scan, rows: np.ndarray, labelling: Labelling | None, names: Sequence[str]) -> np.ndarray:
+    """Which classes hold for each row, (rows, classes) of bool."""
+    if labelling is None:
+        return np.zeros((len(rows), 0), dtype=bool)
+    held = [set(labelling.names(label)) for label in scan.found_labels]
+    return np.array([[name in own for name in names] for own in held], dtype=bool)[scan.labels[rows]]
 
 
 def planned_records(plan: Plan, *, progress: Progress | None = None) -> Generator[Planned, None, None]:

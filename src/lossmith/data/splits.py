@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from lossmith.config.data import SplitConfig
+from lossmith.data.dealing import deal_clusters, pick_records
 from lossmith.data.records import SPLITS
 from lossmith.errors import DataError, nearest
 
@@ -57,6 +58,14 @@ def split_of_value(value: str | None, split: SplitConfig) -> int:
     )
 
 
+def stir(hashes: np.ndarray, seed: int, purpose: str) -> np.ndarray:
+    """Hashes stirred with the seed (splitmix64), so that two choices do not follow one another."""
+    state = hashes + np.uint64(hash_text(f"{seed} {purpose}"))
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return state ^ (state >> np.uint64(31))
+
+
 def sample(ids: np.ndarray, given: np.ndarray, limit: int | str | None, *, seed: int) -> np.ndarray:
     """Which records a limit keeps, (records,) of bool; every given split keeps its share.
 
@@ -72,20 +81,23 @@ def sample(ids: np.ndarray, given: np.ndarray, limit: int | str | None, *, seed:
     if wanted >= count:
         return np.ones(count, dtype=bool)
     kept = np.zeros(count, dtype=bool)
-    order = _mix(ids, seed, "limit").argsort(kind="stable")
+    order = stir(ids, seed, "limit").argsort(kind="stable")
     values, sizes = np.unique(given, return_counts=True)
     for value, share in zip(values, _shares(sizes, wanted), strict=True):
         kept[order[given[order] == value][:share]] = True
     return kept
 
 
-def assign(clusters: np.ndarray, given: np.ndarray, *, split: SplitConfig, seed: int) -> np.ndarray:
+def assign(
+    clusters: np.ndarray, given: np.ndarray, *, split: SplitConfig, seed: int, labels: np.ndarray | None = None
+) -> np.ndarray:
     """The split of every record, (records,) of int8: 0 train, 1 validation, 2 test.
 
     `clusters` are hashes (a record without a cluster is a cluster of its own), `given` the split named by
     file or column, or UNSPLIT. Fractions divide the unsplit records; where there are none, a split that was not
     given is cut from the training records. Counts are exact up to the size of a cluster, clusters stay whole, and a
-    record without a split follows the records of its cluster that have one.
+    record without a split follows the records of its cluster that have one. With `labels`, (records, classes) of bool,
+    each split has its share of every class too, as far as clusters allow.
 
     Raises CrossingCluster where one cluster was given two splits.
     """
@@ -96,9 +108,13 @@ def assign(clusters: np.ndarray, given: np.ndarray, *, split: SplitConfig, seed:
     if not pool.any():
         pool = result == TRAIN
         fractions = {s: f for s, f in fractions.items() if not (result == s).any()}
-    order = _mix(clusters, seed, "split")
+    order = stir(clusters, seed, "split")
     targets = {s: _target(int(pool.sum()), f) for s, f in fractions.items()}
     result[pool] = TRAIN
+    if labels is not None:
+        members = np.flatnonzero(pool)
+        result[members] = _by_class(clusters[members], labels[members], order[members], fractions)
+        return result
     wanted = [name for name in (TEST, VALIDATION) if targets.get(name)]
     for name in wanted:
         spare = len(wanted) - wanted.index(name)
@@ -114,7 +130,7 @@ def repeats(ids: np.ndarray, weights: np.ndarray, train: np.ndarray, *, seed: in
     counts are exact.
     """
     counts = np.ones(len(ids), dtype=np.int64)
-    order = _mix(ids, seed, "weight").argsort(kind="stable")
+    order = stir(ids, seed, "weight").argsort(kind="stable")
     for weight in np.unique(weights[train]):
         members = order[(train & (weights == weight))[order]]
         whole = int(weight)
@@ -146,6 +162,23 @@ def _follow_cluster(given: np.ndarray, number: np.ndarray) -> np.ndarray:
         second = np.flatnonzero(members & (given == high[crossing[0]]))[0]
         raise CrossingCluster((int(first), int(second)))
     return np.where(named, given, high[number])
+
+
+def _by_class(
+    clusters: np.ndarray, labels: np.ndarray, order: np.ndarray, fractions: Mapping[int, float]
+) -> np.ndarray:
+    """Splits of these fractions, the rest training, each with its share of every class."""
+    shares = {name: share for name, share in fractions.items() if share > 0}
+    result = np.full(len(clusters), TRAIN, dtype=np.int8)
+    if len(np.unique(clusters)) < len(clusters):
+        named = np.array([*shares, TRAIN], dtype=np.int8)
+        return named[deal_clusters(clusters, labels, order, shares=[*shares.values(), 1 - sum(shares.values())])]
+    left = 1.0
+    for name, share in shares.items():
+        rest = np.flatnonzero(result == TRAIN)
+        result[rest[pick_records(labels[rest], order[rest], share=share / left)]] = name
+        left -= share
+    return result
 
 
 def _whole_clusters(number: np.ndarray, order: np.ndarray, pool: np.ndarray, target: int, *, spare: int) -> np.ndarray:
@@ -192,11 +225,3 @@ def _shares(sizes: np.ndarray, wanted: int) -> list[int]:
             shares[shares.argmax()] -= 1
             shares[empty] += 1
     return [int(share) for share in shares]
-
-
-def _mix(hashes: np.ndarray, seed: int, purpose: str) -> np.ndarray:
-    """Hashes stirred with the seed (splitmix64), so that two choices do not follow one another."""
-    state = hashes + np.uint64(hash_text(f"{seed} {purpose}"))
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return state ^ (state >> np.uint64(31))

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from lossmith.config.schema import Config
 from lossmith.data.fields import parse_columns, record_id, to_record
-from lossmith.data.plan import make_plan
+from lossmith.data.labelling import Labelling
+from lossmith.data.plan import Plan, make_plan
 from lossmith.data.prepare import Prepared
 from lossmith.data.records import SPLITS, Record, Row
 from lossmith.data.rejected import Rejections
@@ -134,14 +135,13 @@ def _rejected(id: str, line: dict[str, Any]) -> Found:  # noqa: A002
 
 def _left_out(config: Config, position: int, record: Record) -> Found:
     """Plan the data anew to learn why a good record has no row."""
-    data, sources = config.data, list_sources(config.data)
+    data, sources, labelling = config.data, list_sources(config.data), Labelling.of(config)
     with tempfile.TemporaryDirectory() as folder, Rejections(Path(folder) / "rejected.jsonl") as rejections:
-        plan = make_plan(sources, data, scan(sources, data, rejections), seed=config.seed)
+        scanned = scan(sources, data, rejections, labelling=labelling)
+        plan = make_plan(sources, data, scanned, seed=config.split_seed, labelling=labelling)
     number, copies = int(plan.split[position]), int(plan.copies[position])
     if number < 0:
-        return Found(
-            record.id, None, "left_out", record=record, copies=0, reason=f"left out by data.limit={data.limit}"
-        )
+        return Found(record.id, None, "left_out", record=record, copies=0, reason=_why_no_split(plan, position))
     split = SPLITS[number]
     record = replace(record, split=split)
     if not copies:
@@ -149,6 +149,12 @@ def _left_out(config: Config, position: int, record: Record) -> Found:
         return Found(record.id, split, "left_out", record=record, copies=0, reason=reason)
     reason = f"dropped, longer than data.max_length={data.max_length} (data.truncation={data.truncation})"
     return Found(record.id, split, "dropped", record=record, copies=0, reason=reason)
+
+
+def _why_no_split(plan: Plan, position: int) -> str:
+    if plan.set_aside[position]:
+        return "left out of the folds: it belongs to the test split, which stays untouched"
+    return f"left out by data.limit={plan.data.limit}"
 
 
 def _in_sources(config: Config, id: str) -> _Source | None:  # noqa: A002
@@ -170,7 +176,8 @@ def _record(name: str, row: Row, config: Config) -> Record | None:
     if row.values is None or row.problem is not None:
         return None
     try:
-        return to_record(row.values, config.data, place=(name, row.line), split="train")
+        labelling = Labelling.of(config)
+        return to_record(row.values, config.data, place=(name, row.line), split="train", labelling=labelling)
     except RecordError:
         return None
 

@@ -87,7 +87,7 @@ class Batch:
 class Inspection:
     """One record as training sees it.
 
-    `status` is prepared, dropped (too long to train on), left_out (by data.limit or a weight below 1), rejected, or
+    `status` is prepared, dropped (too long to train on), left_out (by data.limit, a weight below 1 or folds), rejected, or
     failed (nothing of its prompt fits); `reason` says why where it is not prepared. A rejected or failed record has
     no tokens. `disagreements` are sentences that must not be there: the prepared row against a fresh rendering, the
     batch against the row. `answer` and `text` are the two halves of the round trip.

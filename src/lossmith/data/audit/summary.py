@@ -45,7 +45,7 @@ def summarise(
             "share": rejections.total / rejections.read if rejections.read else None,
             "reasons": dict(rejections.reasons.most_common()),
         },
-        "left_out": {"limit": plan.beyond_limit, "weight": plan.unweighted},
+        "left_out": {"limit": plan.beyond_limit, "weight": plan.unweighted, **_set_aside(plan)},
         "max_length": plan.data.max_length,
         "truncation": plan.data.truncation,
         "generates": generates,
@@ -53,11 +53,16 @@ def summarise(
         "overlap": _overlaps(tallies),
     }
     audit["warnings"] = [
+        *plan.doubts,
         *_split_warnings(audit),
         *_span_warnings(audit, span_names),
         *_overlap_warnings(audit),
     ]
     return audit
+
+
+def _set_aside(plan: Plan) -> dict[str, int]:
+    return {"folds": int(plan.set_aside.sum())} if plan.data.split.folds else {}
 
 
 def _overlaps(tallies: Mapping[str, Tally]) -> dict[str, dict[str, int]]:
