@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from lossmith.errors import DataError
@@ -21,6 +22,7 @@ def work(values: Mapping[str, Any]) -> dict[str, Any]:
     if name.startswith("killed"):
         os.kill(os.getpid(), signal.SIGKILL)
     if name.startswith("stays"):
+        (Path(values["runs_dir"]) / name).write_text(str(os.getpid()))
         time.sleep(600)
     print("noise on standard output")
     return {"pid": os.getpid(), "seed": values["seed"], "threads": os.environ.get("OMP_NUM_THREADS")}

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -14,8 +17,9 @@ from lossmith.studies.workers import carry_out, cores, processes_for
 WORK = "tests.studies.pieces:work"
 
 
-def children(*names: str) -> list[Child]:
-    return [Child(name, Config(name=name, seed=seed), {"seed": seed}) for seed, name in enumerate(names)]
+def children(*names: str, place: Path = Path("runs")) -> list[Child]:
+    found = [Config(name=name, seed=seed, runs_dir=str(place)) for seed, name in enumerate(names)]
+    return [Child(config.name, config, {"seed": config.seed}) for config in found]
 
 
 def outcomes(names: list[str], *, processes: int, log: Path) -> dict:
@@ -74,17 +78,46 @@ def test_children_are_asked_for_when_a_process_is_free(tmp_path: Path):
     assert sorted(told) == ["a", "b", "c"]
 
 
-def test_leaving_early_ends_the_processes(tmp_path: Path):
-    with closing(carry_out(children("a", "stays"), processes=2, log=tmp_path / "log", work=WORK)) as found:
-        _, first = next(found)
-    assert first["state"] == "done"
-    for _ in range(100):
-        try:
-            os.kill(first["result"]["pid"], 0)
-        except ProcessLookupError:
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if what():
             return
         time.sleep(0.05)
-    raise AssertionError("the worker is still there")
+    raise AssertionError("nothing came of it in 30 seconds")
+
+
+def test_leaving_early_ends_the_processes(tmp_path: Path):
+    jobs = children("a", "stays", place=tmp_path)
+    with closing(carry_out(jobs, processes=2, log=tmp_path / "log", work=WORK)) as found:
+        _, first = next(found)
+        wait_for((tmp_path / "stays").exists)
+    assert first["state"] == "done"
+    assert gone(first["result"]["pid"])
+    assert gone(int((tmp_path / "stays").read_text()))
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path: Path):
+    program = f"""
+from pathlib import Path
+from lossmith.studies.workers import carry_out
+from tests.studies.test_workers import WORK, children
+list(carry_out(children("stays-1", "stays-2", place=Path({str(tmp_path)!r})), processes=2,
+               log=Path({str(tmp_path / "log")!r}), work=WORK))
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parents[2])
+    files = [tmp_path / "stays-1", tmp_path / "stays-2"]
+    wait_for(lambda: all(file.exists() and file.read_text() for file in files))
+    process.kill()
+    process.wait()
+    wait_for(lambda: all(gone(int(file.read_text())) for file in files))
 
 
 def test_processes_are_as_asked_or_as_the_cores_allow(monkeypatch: pytest.MonkeyPatch):

@@ -25,12 +25,14 @@ def ablate(
     """
     from lossmith.cli.screen import counting
     from lossmith.cli.study_screen import print_ablation
-    from lossmith.studies.ablate import ablate as carry_out
+    from lossmith.studies.ablate import carry_out_ablation
+    from lossmith.studies.folder import check_whole
 
     options = [] if seeds is None else [f"ablate.seeds={seeds}"]
     with counting("training", "runs", quiet=quiet) as progress:
-        study = carry_out(config, [*(overrides or []), *options], progress=progress)
+        study = carry_out_ablation(config, [*(overrides or []), *options], progress=progress)
     if json_:
         typer.echo(json.dumps(study, ensure_ascii=False, indent=1))
-    elif not quiet:
+    elif not quiet and study["results"] is not None:
         print_ablation(study)
+    check_whole(study["runs"], what="runs")

@@ -10,7 +10,15 @@ from typing import Any
 from lossmith.config.overrides import Override
 
 # Given whole, these replace what lower layers said: a file that writes its own objective means that one.
-REPLACED_WHOLE = (("objective",), ("data", "fields"), ("data", "template"), ("data", "files"))
+REPLACED_WHOLE = (
+    ("objective",),
+    ("data", "fields"),
+    ("data", "template"),
+    ("data", "files"),
+    ("ablate", "objectives"),
+    ("ablate", "models"),
+    ("tune", "space"),
+)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from lossmith.errors import ConfigError, unknown_name
 from lossmith.stages import ConfigLike
 from lossmith.studies.ablation_table import ablation_table
 from lossmith.studies.children import Child, child_of
-from lossmith.studies.folder import StudyFolder, claim_study, failure_of
+from lossmith.studies.folder import StudyFolder, check_whole, claim_study
 from lossmith.studies.study import Progress, carry_out_study
 from lossmith.studies.workers import processes_for
 
@@ -21,9 +21,18 @@ def ablate(config: ConfigLike, overrides: Sequence[str] = (), *, progress: Progr
 
     All runs have the records and the split of one seed, so that seeds vary what chance does to training: the first
     weights and the order of the records. More seeds may be asked for later: the study grows. Raises ConfigError for
-    objectives that cannot be read and, after the others, LossmithError where a run failed; the table is then of those
-    that did not.
+    objectives that cannot be read and, after the others, LossmithError where a run failed: study.json then has the
+    table of those that did not.
     """
+    study = carry_out_ablation(config, overrides, progress=progress)
+    check_whole(study["runs"], what="runs")
+    return study
+
+
+def carry_out_ablation(
+    config: ConfigLike, overrides: Sequence[str] = (), *, progress: Progress | None = None
+) -> dict[str, Any]:
+    """The same without an error for a run that failed; `missing` names it, and its row of `runs` has the error."""
     settings = require_complete(load_config(config, overrides))
     from lossmith.train.preflight import check_names
 
@@ -39,10 +48,7 @@ def ablate(config: ConfigLike, overrides: Sequence[str] = (), *, progress: Progr
             check_names(child.config)
         processes = processes_for(settings, len(children), asked=settings.ablate.processes)
         rows = carry_out_study(study, settings, children, processes=processes, progress=progress)
-        results = ablation_table(study, settings, rows)
-        held = study.write(settings, rows, results=results)
-    if (failure := failure_of(rows, what="runs")) is not None:
-        raise failure
+        held = study.write(settings, rows, results=ablation_table(study, settings, rows))
     return {"path": str(study.path), **held}
 
 

@@ -10,7 +10,7 @@ from lossmith.config.schema import Config
 from lossmith.runs import RunFolder, read_json
 from lossmith.stages import ConfigLike
 from lossmith.studies.children import Child
-from lossmith.studies.folder import StudyFolder, claim_study, failure_of
+from lossmith.studies.folder import StudyFolder, check_whole, claim_study
 from lossmith.studies.folds import fold_children, resolved_kind
 from lossmith.studies.over_folds import over_folds
 from lossmith.studies.pooling import pooled_name, write_pooled
@@ -35,8 +35,7 @@ def cv(config: ConfigLike, overrides: Sequence[str] = (), *, progress: Progress 
         children = fold_children(study, settings)
         processes = processes_for(settings, len(children), asked=settings.cv.processes)
         rows = carry_out_study(study, settings, children, processes=processes, progress=progress)
-        if (failure := failure_of(rows, what="folds")) is not None:
-            raise failure
+        check_whole(rows, what="folds")
         results = _results(study, settings, children, rows)
         return {"path": str(study.path), **study.write(settings, rows, results=results)}
 

@@ -25,11 +25,13 @@ Kind = Literal["cv", "ablate", "tune"]
 class StudyFolder:
     """Paths of one study; `files` are those that it shares with a run folder: config, predictions, metrics, report.
 
-    So a study whose predictions are pooled is compared, gated and reported as a run is.
+    `question` is the hash that tells it from another study of the same name. A study whose predictions are pooled is
+    compared, gated and reported as a run is.
     """
 
     path: Path
     kind: Kind
+    question: str
 
     study_file = property(lambda self: self.path / STUDY_FILE)
     log = property(lambda self: self.path / "workers.log")
@@ -45,18 +47,16 @@ class StudyFolder:
         runs: Sequence[Mapping[str, Any]],
         *,
         results: Mapping[str, Any] | None = None,
-        question: str | None = None,
     ) -> dict[str, Any]:
         """Write study.json as a whole; returns it.
 
-        `runs` are the rows of `row_of`, one for each child asked for, `results` what was made of all of them, and
-        `question` the hash that tells a study of the same name apart (kept from the last write where not given).
+        `runs` are the rows of `row_of`, one for each child asked for, `results` what was made of all of them.
         """
         study = {
             "schema": SCHEMA,
             "kind": self.kind,
             "name": self.path.name,
-            "question": question or self.read().get("question"),
+            "question": self.question,
             "config": config.model_dump(mode="json"),
             "runs": [dict(run) for run in runs],
             "missing": [run["name"] for run in runs if run["state"] != "done"],
@@ -71,16 +71,14 @@ def claim_study(config: Config, kind: Kind, *, growing: Collection[str] = ()) ->
     """The study's folder under runs_dir: its name, or its name and a stamp where something else holds that name.
 
     A study is the same when the configuration that trains is, and the keys of the group `kind` are; `growing` names
-    keys of that group that may change while it stays the same study (how many seeds, how many trials). The folder is
-    written at once, so that the name is taken. Raises InputError where both names are taken.
+    keys of that group that may change while it stays the same study (how many seeds, how many trials). Nothing is
+    written: a study that is refused leaves the name to the next. Raises InputError where both names are taken.
     """
     digest = question_hash(config, kind, growing=growing)
     for name in (config.name, f"{config.name}-{digest[:8]}"):
-        study = StudyFolder(Path(config.runs_dir).expanduser() / name, kind)
+        study = StudyFolder(Path(config.runs_dir).expanduser() / name, kind, digest)
         held = study.read()
         if held.get("question") == digest or (not held and not study.files.config.exists()):
-            if not held:
-                study.write(config, [], question=digest)
             return study
     raise InputError(f"{study.path} is taken by another study", got=digest, fix="give the study another name=...")
 
@@ -106,25 +104,27 @@ def open_study(path: str | Path) -> tuple[StudyFolder, dict[str, Any]]:
             fix="lossmith cv, lossmith ablate and lossmith tune make one",
         )
     held = dict(read_json(file))
-    return StudyFolder(Path(path), held["kind"]), held
+    return StudyFolder(Path(path), held["kind"], held["question"]), held
 
 
-def failure_of(rows: Sequence[Mapping[str, Any]], *, what: str) -> LossmithError | None:
-    """One error for the children that failed, with the first one's own words; None where none did.
+def check_whole(rows: Sequence[Mapping[str, Any]], *, what: str) -> None:
+    """Raise LossmithError where a child failed, with the first one's own words.
 
-    >>> print(failure_of([{"name": "fold-1", "state": "failed", "error": {"message": "no room", "fix": "free some"}},
-    ...                   {"name": "fold-2", "state": "done"}], what="folds"))
-    1 of 2 folds failed: fold-1
+    >>> check_whole([{"name": "fold-1", "state": "failed", "error": {"message": "no room", "fix": "free some"}},
+    ...              {"name": "fold-2", "state": "done"}], what="folds")
+    Traceback (most recent call last):
+        ...
+    lossmith.errors.LossmithError: 1 of 2 folds failed: fold-1
       got: fold-1: no room
       fix: free some; the same command goes on with what is missing
     """
     failed = [row for row in rows if row["state"] == "failed"]
     if not failed:
-        return None
+        return
     first = failed[0]["error"]
     told = "; ".join(part for part in (first["message"], f"got {first['got']}" if first.get("got") else "") if part)
     again = "the same command goes on with what is missing"
-    return LossmithError(
+    raise LossmithError(
         f"{len(failed)} of {len(rows)} {what} failed: {', '.join(row['name'] for row in failed)}",
         got=f"{failed[0]['name']}: {told}",
         expected=first.get("expected"),
