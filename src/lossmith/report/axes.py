@@ -38,10 +38,17 @@ class Axis:
         return [_tick(tick) for tick in self.ticks]
 
 
-def round_axis(values: Iterable[float], *, ticks: int = 6, floor: float = -math.inf, ceiling: float = math.inf) -> Axis:
+def round_axis(
+    values: Iterable[float],
+    *,
+    ticks: int = 6,
+    floor: float = -math.inf,
+    ceiling: float = math.inf,
+    from_zero: bool = True,
+) -> Axis:
     """An axis that holds all values between round ends, about `ticks` ticks, never past `floor` and `ceiling`.
 
-    It starts at 0 where that costs less than two thirds of its length.
+    It starts at 0 where that costs less than two thirds of its length, unless `from_zero` says no.
 
     >>> round_axis([0.31, 0.46]).ticks
     (0.3, 0.35, 0.4, 0.45, 0.5)
@@ -50,7 +57,7 @@ def round_axis(values: Iterable[float], *, ticks: int = 6, floor: float = -math.
     """
     held = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(held), max(held)
-    if 0 < low < 2 / 3 * high:
+    if from_zero and 0 < low < 2 / 3 * high:
         low = 0.0
     if high - low <= 1e-9 * max(abs(high), abs(low), 1e-290):
         pad = abs(high) * 0.1 or 1.0

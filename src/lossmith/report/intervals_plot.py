@@ -30,7 +30,8 @@ _FORMS = (
 class Dot:
     """A value with its interval; `run` is the number of the run, None for a baseline.
 
-    A `faint` one has too few records to be judged: its mark is hollow and its interval dashed.
+    A `faint` one has too few records to be judged: its mark is hollow and its interval dashed. `single` are the values
+    that it is the mean of, drawn small. `note` is told after the figures.
     """
 
     label: str
@@ -39,14 +40,17 @@ class Dot:
     high: float | None
     run: int | None
     faint: bool = False
+    single: Sequence[float] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A drawn row: its label, its value as text, the drawing, and the key's mark."""
+    """A drawn row: its label, its value as text, a note to it, the drawing, and the key's mark."""
 
     label: str
     text: str
+    note: str
     drawing: Markup
     key: Markup
     baseline: bool
@@ -68,15 +72,17 @@ def plot(
     ceiling: float = float("inf"),
     line: float | None = None,
     sign: bool = False,
+    from_zero: bool = True,
 ) -> Plot | None:
     """Draw the rows, None where none of them has a value; `line` is a value kept on the axis and marked by a line.
 
-    At 0 the line is heavy: no difference. Elsewhere it is dashed: what the rows are held against.
+    At 0 the line is heavy: no difference. Elsewhere it is dashed: what the rows are held against. `from_zero` lets the
+    axis begin at 0 where that leaves a third of it to the values.
     """
-    values = [v for dot in dots for v in (dot.value, dot.low, dot.high) if v is not None]
+    values = [v for dot in dots for v in (dot.value, dot.low, dot.high, *dot.single) if v is not None]
     if not any(dot.value is not None for dot in dots):
         return None
-    axis = round_axis([*values, *([] if line is None else [line])], floor=floor, ceiling=ceiling)
+    axis = round_axis([*values, *([] if line is None else [line])], floor=floor, ceiling=ceiling, from_zero=from_zero)
     rows = tuple(_row(dot, axis, decimals=decimals, line=line, sign=sign) for dot in dots)
     places = (100 * axis.at(tick) for tick in axis.ticks)
     return Plot(rows, tuple(zip(axis.labels(), (round(place, 3) for place in places), strict=True)))
@@ -93,17 +99,23 @@ def _row(dot: Dot, axis: Axis, *, decimals: int, line: float | None, sign: bool)
     value = number(dot.value, decimals=decimals, sign=sign)
     bounds = interval(dot.low, dot.high, decimals=decimals, sign=sign)
     text = "undefined" if dot.value is None else f"{value} ({bounds})" if bounds else f"{value} (no interval)"
-    return Row(dot.label, text, _drawing(dot, axis, text, line=line), key(dot.run), dot.run is None)
+    return Row(dot.label, text, dot.note, _drawing(dot, axis, text, line=line), key(dot.run), dot.run is None)
 
 
 def _drawing(dot: Dot, axis: Axis, text: str, *, line: float | None) -> Markup:
     lines = [_grid("grid", 100 * axis.at(tick)) for tick in axis.ticks if tick != line]
     if line is not None:
         lines.append(_grid("zero" if line == 0 else "against", 100 * axis.at(line)))
+    lines += [
+        Markup('<circle class="single" cx="{:.3f}%" cy="50%" r="2.5" style="fill:{}"/>').format(
+            100 * axis.at(value), _colour(dot.run)
+        )
+        for value in dot.single
+    ]
     if dot.low is not None and dot.high is not None:
         lines.append(
             Markup('<line class="whisker{}" x1="{:.3f}%" x2="{:.3f}%" y1="50%" y2="50%" style="stroke:{}"/>').format(
-                " faint" if dot.faint else "", 100 * axis.at(dot.low), 100 * axis.at(dot.high), _colour(dot.run)
+                " faint" if dot.faint else "", _inside(axis, dot.low), _inside(axis, dot.high), _colour(dot.run)
             )
         )
     if dot.value is not None:
@@ -115,6 +127,11 @@ def _drawing(dot: Dot, axis: Axis, text: str, *, line: float | None) -> Markup:
     return Markup('<svg class="track" role="img" aria-label="{}: {}"><title>{}: {}</title>{}</svg>').format(
         dot.label, text, dot.label, text, Markup("").join(lines)
     )
+
+
+def _inside(axis: Axis, value: float) -> float:
+    """Place of a bound in per cent; one past the end of the axis (an interval of t of a share, say) stops there."""
+    return 100 * min(1.0, max(0.0, axis.at(value)))
 
 
 def _grid(kind: str, place: float) -> Markup:

@@ -97,6 +97,12 @@ def metric_decimals(name: str) -> int:
     return decimals_for(row.high if row else 1.0)
 
 
+def metric_range(name: str) -> tuple[float, float]:
+    """The lowest and highest value that a metric can have."""
+    row = METRICS.get(name)
+    return (row.low, row.high) if row else (float("-inf"), float("inf"))
+
+
 def direction_of(name: str, facts: Mapping[str, Any]) -> str:
     """`up`, `down` or `one`, from the file, or else from the table of metrics."""
     stated = facts.get("direction")
@@ -132,7 +138,8 @@ def _row(name: str, held: Sequence[Column], direction: str) -> MetricRow:
         for column, fact in zip(held, facts, strict=True)
         if fact
     ]
-    drawn = plot(dots, decimals=decimals, floor=row.low, ceiling=row.high) if row else plot(dots, decimals=decimals)
+    low, high = metric_range(name)
+    drawn = plot(dots, decimals=decimals, floor=low, ceiling=high)
     return MetricRow(
         name=name,
         about=row.about if row else "",

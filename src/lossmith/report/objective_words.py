@@ -44,6 +44,16 @@ def terms(run: Run) -> list[Term]:
     return [_term(one, scratch=scratch, by_task=by_task, dead=one.get("name") in dead) for one in facts]
 
 
+def objective_formula(objective: Mapping[str, Any]) -> str:
+    """The weighted sum of a written objective in one line.
+
+    >>> objective_formula({"class_focal": {"weight": 0.5, "gamma": 1}})
+    '0.5 × class_focal(class head; gamma = 1)'
+    """
+    stated = [vars(term) for term in written_terms(objective)]
+    return " + ".join(_product(_term(one, scratch=False, by_task=False, dead=False)) for one in stated)
+
+
 def formula(run: Run) -> str:
     """The weighted sum in one line.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,20 @@ from lossmith.report.classification.section import is_classification, section
 from lossmith.report.comparison import pairs, verdict_lines
 from lossmith.report.document import render
 from lossmith.report.examples import Chosen, choose
+from lossmith.report.failures import failures
 from lossmith.report.figures import count
 from lossmith.report.intervals_plot import key
 from lossmith.report.measured import columns, group_tables, main_metric, metric_rows
+from lossmith.report.notes import metric_notes
 from lossmith.report.objective_words import terms
 from lossmith.report.recipe_marks import Matcher
 from lossmith.report.run_files import Gap, Run, read_runs
 from lossmith.report.safe_text import clipped
+from lossmith.report.studies.page import write_study_report
+from lossmith.report.studies.study_files import is_study
 from lossmith.report.verdicts import verdicts, warnings
 from lossmith.runs import RunFolder, read_json, write_text
 
-_FAILURES = 40
 _REJECTED = 20
 
 
@@ -35,7 +37,7 @@ def write_report(
     comparison: Mapping[str, Any] | Path | None = None,
     matcher: Matcher | None = None,
 ) -> Path:
-    """Write the report of a run, or the comparison of several; returns the file's path.
+    """Write the report of a run or of a study, or the comparison of several runs; returns the file's path.
 
     `out` defaults to the run's report.html, or to comparison.html beside the first of several runs. `comparison` is
     what `compare_runs` returns, or a JSON file of it. `matcher` marks the ingredients of recipes; by default it is
@@ -43,7 +45,10 @@ def write_report(
 
     Raises InputError where a folder is no run; a file that is missing or damaged becomes a sentence on the page.
     """
-    runs = read_runs([Path(folder) for folder in run_folders])
+    folders = [Path(folder) for folder in run_folders]
+    if len(folders) == 1 and is_study(folders[0]):
+        return write_study_report(folders[0], out)
+    runs = read_runs(folders)
     compared = read_json(comparison) if isinstance(comparison, Path) else comparison
     if compared is not None and not isinstance(compared, Mapping):
         raise InputError("the comparison is no mapping", got=type(compared).__name__, expected="what compare returns")
@@ -70,6 +75,7 @@ def _content(runs: Sequence[Run], compared: Mapping[str, Any] | None, matcher: M
         if len(runs) == 1
         else " and ".join([", ".join(r.label for r in runs[:-1]), runs[-1].label]),
         "several": len(runs) > 1,
+        "pooled": False,
         "lead": provenance.lead(runs),
         "runs": [
             {"label": run.label, "key": key(index), "terms": terms(run), "trained": run.trained}
@@ -80,7 +86,7 @@ def _content(runs: Sequence[Run], compared: Mapping[str, Any] | None, matcher: M
         "facts": provenance.differing([provenance.opening_facts(run) for run in runs]),
         "columns": held,
         "metrics": metric_rows(runs, held),
-        "metric_notes": _metric_notes(runs),
+        "metric_notes": metric_notes(runs),
         "gates": [(run.label, (run.metrics or {}).get("gates") or []) for run in runs],
         "classified": classified,
         "groups": [
@@ -94,7 +100,7 @@ def _content(runs: Sequence[Run], compared: Mapping[str, Any] | None, matcher: M
         "share_charts": training.share_charts(runs),
         "other_charts": training.other_charts(runs),
         "chosen": Chosen() if classified else _examples(runs, tables, matcher),
-        "failures": [_failures(label, table) for label, table in tables.items()],
+        "failures": [failures(label, table) for label, table in tables.items()],
         "audits": [_audit(run) for run in runs],
         "provenance": [_provenance(run) for run in runs],
         "gaps": gaps,
@@ -134,42 +140,6 @@ def _examples(runs: Sequence[Run], tables: Mapping[str, Predictions], matcher: M
         matcher = matched_ingredients
     preferred = [name for name in [main_metric(runs), *asked] if name]
     return choose(tables, list(dict.fromkeys(preferred)), matcher=matcher)
-
-
-def _metric_notes(runs: Sequence[Run]) -> list[tuple[str, str, str]]:
-    """(run, metrics or baseline, note) for what has to be known beside the values."""
-    held: dict[tuple[str, str], list[str]] = {}
-    for label, name, note in _notes(runs):
-        held.setdefault((label, note), []).append(name)
-    return [(label, ", ".join(names), note) for (label, note), names in held.items()]
-
-
-def _notes(runs: Sequence[Run]) -> list[tuple[str, str, str]]:
-    told = []
-    for run in runs:
-        metrics = run.metrics or {}
-        for name, facts in metrics.get("metrics", {}).items():
-            told += [(run.label, name, str(note)) for note in facts.get("notes") or ()]
-            if undefined := facts.get("undefined_resamples"):
-                resamples = count(undefined, "resample")
-                told.append((run.label, name, f"{resamples} without a value are left out of the interval"))
-        absent = (metrics.get("baselines_absent") or {}).items()
-        told += [(run.label, name, f"this baseline could not be given: {reason}") for name, reason in absent]
-    return told
-
-
-def _failures(label: str, table: Predictions) -> dict[str, Any]:
-    rows = [row for row, failed in enumerate(table.failed) if failed]
-    errors = table.table["error"].to_pylist() if "error" in table.table.column_names else [None] * len(table)
-    reasons = Counter(str(errors[row] or "no prediction") for row in rows)
-    return {
-        "label": label,
-        "count": len(rows),
-        "of": len(table),
-        "share": provenance.share_of(len(rows), len(table)),
-        "reasons": [(clipped(reason, 300)[0], number) for reason, number in reasons.most_common(12)],
-        "rows": [(table.ids[row], clipped(str(errors[row] or "no prediction"), 300)[0]) for row in rows[:_FAILURES]],
-    }
 
 
 def _audit(run: Run) -> dict[str, Any]:

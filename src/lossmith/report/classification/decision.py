@@ -48,8 +48,10 @@ def _rule(run: Run, outcomes: Outcomes | None, classes: Mapping[str, Any]) -> st
     if isinstance(threshold, Mapping):
         values = ", ".join(f"{name} {number(float(value))}" for name, value in threshold.items())
         return f"each label from its own score on: {values}"
-    if threshold is None or not (classes.get("positive") or classes.get("multi_label")):
+    if not (classes.get("positive") or classes.get("multi_label")):
         return "the class with the highest score"
+    if threshold is None:
+        return "from the threshold of each fold on"
     return f"{classes.get('positive') or 'a label'} from a score of {number(float(threshold))} on"
 
 

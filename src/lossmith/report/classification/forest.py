@@ -8,7 +8,7 @@ from typing import Any
 
 from lossmith.report.figures import count
 from lossmith.report.intervals_plot import Dot, Plot, plot
-from lossmith.report.measured import DIRECTIONS, direction_of, metric_decimals
+from lossmith.report.measured import DIRECTIONS, direction_of, metric_decimals, metric_range
 
 SHOWN = 40  # rows of a picture; all groups stand in the table
 # A true positive rate is 1 less the false negative rate: a second picture of it would show the same.
@@ -52,7 +52,8 @@ def forest(name: str, groups: Mapping[str, Mapping[str, Any]], overall: Mapping[
     if overall is not None and whole is not None:
         dots.insert(0, Dot("all records", whole, overall.get("low"), overall.get("high"), 5))
     decimals = metric_decimals(name)
-    drawn = plot(dots, decimals=decimals, floor=0.0, ceiling=1.0 if decimals == 3 else 100.0, line=whole)
+    floor, ceiling = metric_range(name)
+    drawn = plot(dots, decimals=decimals, floor=floor, ceiling=ceiling, line=whole)
     if drawn is None:
         return None
     return Forest(

@@ -1,0 +1,105 @@
+"""One study's page: its runs, what was found over all of them, and, where predictions are pooled, their report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lossmith.errors import LossmithError
+from lossmith.evaluate.predictions import Predictions, read_predictions
+from lossmith.report.classification.section import is_classification, section
+from lossmith.report.document import render
+from lossmith.report.failures import failures
+from lossmith.report.measured import columns, group_tables, metric_rows
+from lossmith.report.notes import metric_notes
+from lossmith.report.run_files import Gap, Run, read_run
+from lossmith.report.standing import Verdict
+from lossmith.report.studies.ablation import ablation, ablation_verdicts
+from lossmith.report.studies.over_folds import folds
+from lossmith.report.studies.study_files import WORDS, Study, read_study
+from lossmith.report.verdicts import verdicts
+from lossmith.runs import RunFolder, write_text
+
+
+def write_study_report(folder: Path, out: Path | None = None) -> Path:
+    """Write the page of a study; returns its path, by default report.html in the study's folder.
+
+    Raises InputError where the folder is no study; what is missing becomes a sentence on the page.
+    """
+    study = read_study(folder)
+    path = out or RunFolder(folder).report
+    write_text(path, render("study.html.j2", _content(study)))
+    return path
+
+
+def _content(study: Study) -> dict[str, Any]:
+    """Everything the template shows; what a kind of study does not have is None."""
+    over_folds = folds(study) if study.kind == "cv" else None
+    objectives = ablation(study) if study.kind == "ablate" else None
+    pooled = _pooled(study) if study.kind == "cv" and study.results else None
+    found = _found(study)
+    if objectives is not None:
+        found += ablation_verdicts(objectives)
+    content = {
+        "title": study.name,
+        "kind": WORDS[study.kind],
+        "lead": _lead(study, over_folds.about if over_folds else objectives.about if objectives else ""),
+        "children": study.children(),
+        "states": study.states(),
+        "folds": over_folds,
+        "ablation": objectives,
+        "pooled": pooled is not None,
+        "warnings": [],
+        "several": False,
+        "gates": [],
+        "classified": [],
+        **(pooled or {}),
+    }
+    content["verdicts"] = [*found, *content.get("verdicts", [])]
+    return content
+
+
+def _found(study: Study) -> list[Verdict]:
+    failed = [child for child in study.children() if child.state == "failed"]
+    lacking = [child for child in study.children() if child.state not in ("done", "failed", "pruned")]
+    found = []
+    if failed:
+        told = "; ".join(f"{child.name}: {child.error}" for child in failed[:5])
+        found.append(Verdict("bad", f"{len(failed)} of {len(study.rows)} runs failed", f"{told}."))
+    if lacking:
+        again = "The same command goes on with them."
+        found.append(Verdict("caution", f"{len(lacking)} of {len(study.rows)} runs are missing", again))
+    return found
+
+
+def _lead(study: Study, about: str) -> str:
+    base = study.setting("model", "base") or "a model"
+    return f"{base}, task {study.setting('task', 'kind')}{f': {about}' if about else ''}."
+
+
+def _pooled(study: Study) -> dict[str, Any]:
+    """The pooled predictions, reported as those of one run."""
+    run = read_run(study.path, "pooled")
+    predictions, gap = _predictions(run)
+    held = columns([run])
+    failed = {run.label: (int(predictions.failed.sum()), len(predictions))} if predictions is not None else {}
+    classified = [section(run, predictions)] if is_classification(run) else []
+    return {
+        "verdicts": verdicts([run], failed),
+        "gates": [("pooled", (run.metrics or {}).get("gates") or [])],
+        "columns": held,
+        "metrics": metric_rows([run], held),
+        "metric_notes": metric_notes([run]),
+        "groups": [] if classified else [("pooled", *group_tables(run))] if (run.metrics or {}).get("groups") else [],
+        "other_splits": [],
+        "classified": classified,
+        "failures": [failures(run.label, predictions)] if predictions is not None else [],
+        "gaps": {"metrics": [run.gaps["metrics.json"]] if "metrics.json" in run.gaps else [], "predictions": gap},
+    }
+
+
+def _predictions(run: Run) -> tuple[Predictions | None, list[Gap]]:
+    try:
+        return read_predictions(run.files.predictions(run.split)), []
+    except LossmithError as error:
+        return None, [Gap(error.message, f"lossmith cv {run.files.config}")]
