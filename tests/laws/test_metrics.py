@@ -9,7 +9,10 @@ import random
 import numpy as np
 import pytest
 
+from lossmith.labels import Classes
 from lossmith.metrics.intervals import interval
+from lossmith.metrics.outcomes import Groups, Outcomes, outcomes
+from lossmith.metrics.scores import Ranked
 from lossmith.names import METRICS, find_metric
 
 TEXT = {
@@ -35,7 +38,23 @@ RECIPES = {
     "quantity_accuracy",
     "quantity_score",
 }
-every_metric = pytest.mark.parametrize("row", METRICS.values(), ids=list(METRICS))
+CLASSES = {
+    *("accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "f1_macro", "f1_micro", "mcc"),
+    *("fpr", "fnr", "tpr", "selection_rate"),
+    *("roc_auc", "roc_auc_macro", "roc_auc_micro", "pr_auc", "pr_auc_macro", "pr_auc_micro", "wss95"),
+    *("brier", "log_loss", "ece"),
+}
+GROUPS = {
+    *("fpr_gap", "fnr_gap", "tpr_gap", "selection_rate_gap", "equalized_odds_difference", "bias_score"),
+    *("worst_group_accuracy", "worst_group_balanced_accuracy", "worst_group_f1_macro", "worst_group_f1"),
+    *("worst_group_recall", "worst_group_fpr", "worst_group_fnr"),
+    *("subgroup_auc", "bpsn_auc", "bnsp_auc"),
+    *("worst_group_subgroup_auc", "worst_group_bpsn_auc", "worst_group_bnsp_auc"),
+}
+TEXTS = {name: row for name, row in METRICS.items() if row.reads == "texts"}
+OUTCOMES = {name: row for name, row in METRICS.items() if row.reads != "texts"}
+every_metric = pytest.mark.parametrize("row", TEXTS.values(), ids=list(TEXTS))
+every_class_metric = pytest.mark.parametrize("row", OUTCOMES.values(), ids=list(OUTCOMES))
 
 
 def recipes(seed: int, size: int = 14) -> list[str]:
@@ -63,8 +82,9 @@ def nearness(row, value: float) -> float:
 
 
 def test_the_table_holds_these_metrics():
-    assert set(METRICS) == TEXT | RECIPES
-    assert len(METRICS) == 19
+    assert set(TEXTS) == TEXT | RECIPES
+    assert set(OUTCOMES) == CLASSES | GROUPS
+    assert len(METRICS) == 19 + 23 + 19
 
 
 @every_metric
@@ -173,3 +193,96 @@ def test_no_records_is_undefined(row):
 def test_a_misspelt_metric_names_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'ingredient_f1'"):
         find_metric("ingredients_f1")
+
+
+def judged(seed: int, size: int = 300, *, failed: int = 0, wrong: float = 0.3) -> Outcomes:
+    """Records of two classes in three groups, with scores that mostly agree with the labels."""
+    generator = np.random.default_rng(seed)
+    gold = generator.integers(2, size=size)
+    score = np.clip(np.where(gold == 1, 0.7, 0.3) + generator.normal(0, wrong, size), 0.001, 0.999).round(2)
+    said = [None if row < failed else int(one >= 0.5) for row, one in enumerate(score)]
+    scores = np.stack([1 - score, score], axis=1)
+    scores[:failed] = np.nan
+    members = np.stack([np.arange(size) % 3 == group for group in range(3)], axis=1)
+    groups = Groups(("a", "b", "c"), members)
+    return outcomes(Classes(("no", "yes"), positive="yes"), gold=gold, said=said, scores=scores, groups=groups)
+
+
+def of(row, found: Outcomes):
+    if row.reads == "classes":
+        return row.load()(found)
+    binary = found.against_rest("yes")
+    return row.load()(binary, found.groups.members[:, 0]) if row.reads == "group" else row.load()(binary)
+
+
+@every_class_metric
+def test_a_class_metric_takes_what_its_row_says(row):
+    function = row.load()
+    expected = {"classes": ["outcomes"], "class": ["binary"], "group": ["binary", "inside"]}[row.reads]
+    assert list(inspect.signature(function).parameters) == expected
+    assert function.__name__ == row.name and ">>>" in (function.__doc__ or "")
+    assert row.columns[0] == "label" and ("group" in row.columns) == (row.name in GROUPS)
+    if row.macro:
+        assert METRICS[row.macro].reads == "classes" and row.reads == "class"
+
+
+@every_class_metric
+def test_a_class_metric_and_its_interval_lie_in_the_stated_range(row):
+    for seed in range(3):
+        scores = of(row, judged(seed, failed=5))
+        found = interval(scores, proportion=row.interval == "wilson")
+        assert row.low <= found.low <= scores.value() + 1e-9
+        assert scores.value() - 1e-9 <= found.high <= row.high
+        assert found.method == row.interval
+        assert found == interval(of(row, judged(seed, failed=5)), proportion=row.interval == "wilson")
+
+
+@every_class_metric
+def test_a_perfect_classifier_has_the_best_value(row):
+    value = of(row, judged(0, wrong=0.0)).value()
+    # Scores of .3 and .7 are right each time, and never sure.
+    best = {"ece": 0.3, "brier": 0.09, "log_loss": -np.log(0.7), "wss95": 0.45, "selection_rate_gap": None}
+    expected = best.get(row.name, {"up": row.high, "down": row.low, "none": None}[row.direction])
+    assert expected is None or value == pytest.approx(expected, abs=0.06 if row.name == "wss95" else 1e-9)
+
+
+@every_class_metric
+def test_failed_records_never_help_a_class_metric(row):
+    right = judged(1, wrong=0.0)
+    said = [None if place < 6 else int(one) for place, one in enumerate(right.gold[:, 1])]
+    scores = np.where(np.arange(len(right))[:, None] < 6, np.nan, right.scores)
+    failed = outcomes(right.classes, gold=right.gold[:, 1], said=said, scores=scores, groups=right.groups)
+    found = of(row, failed)
+    assert len(found) == len(right)
+    if row.columns[1] == "score":
+        # They have no score, and n says so.
+        assert found.n < of(row, right).n
+    elif row.name not in ("selection_rate", "selection_rate_gap"):
+        better = {"up": 1, "down": -1}[row.direction]
+        assert better * found.value() <= better * of(row, right).value()
+    assert (failed.said[:6] == ~right.gold[:6]).all() and failed.failed.sum() == 6
+
+
+@every_class_metric
+def test_a_record_of_weight_two_is_two_records(row):
+    found = judged(3, size=90)
+    scores = of(row, found)
+    doubled = np.concatenate([np.arange(90), np.arange(0, 90, 4)])
+    times = np.bincount(doubled, minlength=90).astype(float)[None]
+    weighted = (
+        scores.weigh(scores.columns, times) if isinstance(scores, Ranked) else scores.reduce(times @ scores.stats)
+    )
+    assert weighted[0] == pytest.approx(of(row, found.take(doubled)).value(), rel=1e-12)
+
+
+@every_class_metric
+def test_no_records_have_no_class_metric(row):
+    assert of(row, judged(0).take(np.zeros(0, dtype=int))).value() is None
+
+
+@every_class_metric
+def test_one_class_alone_never_breaks_a_class_metric(row):
+    found = judged(4)
+    for place in range(2):
+        value = of(row, found.take(found.gold[:, place])).value()
+        assert value is None or row.low <= value <= row.high

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
-from lossmith.errors import unknown_name
+from lossmith.errors import InputError, unknown_name
+from lossmith.names.class_metrics import CLASS_METRICS
 from lossmith.names.rows import INFINITY, MetricRow
 
 Direction = Literal["up", "down", "one"]
@@ -111,17 +113,37 @@ METRICS: Mapping[str, MetricRow] = {
             "as quantity_accuracy, within 10 % counting 1 and within 20 % counting .5",
             "no matched ingredient has a quantity in its target",
         ),
+        *CLASS_METRICS,
     )
 }
 
 
 def find_metric(name: str, *, where: str | None = None) -> MetricRow:
-    """The row of a metric; a misspelt name raises InputError with the nearest one.
+    """The row of a metric, or of one class of it, as `f1.CLASS`.
+
+    Raises InputError with the nearest name for a misspelt one.
 
     >>> find_metric("rouge1").direction
     'up'
+    >>> find_metric("fpr.hate").about
+    'share of the records outside the class that are said to be of it, of hate alone'
+    """
+    if name in METRICS:
+        return METRICS[name]
+    row = METRICS.get(name.partition(".")[0])
+    one = name.partition(".")[2]
+    if row is not None and one and row.reads == "class":
+        return replace(row, name=name, about=f"{row.about}, of {one} alone")
+    raise unknown_name("metric", name, METRICS, where=where)
+
+
+def known_metric(name: str) -> MetricRow | None:
+    """The row that `find_metric` gives, None where it raises.
+
+    >>> known_metric("rouge9") is None
+    True
     """
     try:
-        return METRICS[name]
-    except KeyError:
-        raise unknown_name("metric", name, METRICS, where=where) from None
+        return find_metric(name)
+    except InputError:
+        return None

@@ -73,14 +73,18 @@ class LossRow:
 
 @dataclass(frozen=True)
 class MetricRow:
-    """What is known of a metric: `columns` of the predictions file are its positional arguments, in order.
+    """What is known of a metric: `columns` of the predictions file are what it is about.
 
-    `direction` one: the nearer to 1 the better. `undefined` is the reason given where the value is null.
+    `reads` says what its function takes: `texts` (these columns, in order), `classes` (the outcomes of a
+    classification), `class` (one class against the rest: the positive one, or each by itself as NAME.CLASS, and then
+    the metric named by `macro`, where there is one, is the value), `group` (the same, and the records of one group).
+    `direction` one: the nearer to 1 the better; none: neither side is better. `undefined` is the reason given where the
+    value is null.
     """
 
     name: str
     function: str
-    direction: Literal["up", "down", "one"]
+    direction: Literal["up", "down", "one", "none"]
     low: float
     high: float
     columns: tuple[str, ...]
@@ -91,6 +95,8 @@ class MetricRow:
 
     def load(self) -> Callable[..., Any]:
         """The function itself."""
+    reads: Literal["texts", "classes", "class", "group"] = "texts"
+    macro: str | None = None
         return load_attribute(self.function, what="metric")
 
 
