@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lossmith.names import METRICS
+from lossmith.names.metrics import known_metric
 from lossmith.report.figures import count, decimals_for, interval, number
 from lossmith.report.intervals_plot import Dot, Plot, key, plot
 from lossmith.report.run_files import Run
@@ -17,6 +17,7 @@ DIRECTIONS: Mapping[str, tuple[str, str]] = {
     "up": ("↑", "higher is better"),
     "down": ("↓", "lower is better"),
     "one": ("→ 1", "nearer to 1 is better"),
+    "none": ("", "neither side is better"),
 }
 
 
@@ -93,20 +94,20 @@ def main_metric(runs: Sequence[Run]) -> str | None:
 
 def metric_decimals(name: str) -> int:
     """Decimals of a metric's values."""
-    row = METRICS.get(name)
+    row = known_metric(name)
     return decimals_for(row.high if row else 1.0)
 
 
 def metric_range(name: str) -> tuple[float, float]:
     """The lowest and highest value that a metric can have."""
-    row = METRICS.get(name)
+    row = known_metric(name)
     return (row.low, row.high) if row else (float("-inf"), float("inf"))
 
 
 def direction_of(name: str, facts: Mapping[str, Any]) -> str:
     """`up`, `down` or `one`, from the file, or else from the table of metrics."""
-    stated = facts.get("direction")
-    return str(stated or (METRICS[name].direction if name in METRICS else "up"))
+    row = known_metric(name)
+    return str(facts.get("direction") or (row.direction if row else "up"))
 
 
 def plain_name(name: str) -> str:
@@ -128,7 +129,7 @@ def _direction(name: str, runs: Sequence[Run]) -> str:
 
 
 def _row(name: str, held: Sequence[Column], direction: str) -> MetricRow:
-    row = METRICS.get(name)
+    row = known_metric(name)
     arrow, better = DIRECTIONS.get(direction, ("", direction))
     facts = [column.values.get(name) or {} for column in held]
     n = next((fact["n"] for fact in facts if fact.get("n") is not None), None)

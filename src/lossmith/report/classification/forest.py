@@ -43,7 +43,7 @@ def forest(name: str, groups: Mapping[str, Mapping[str, Any]], overall: Mapping[
     """The picture of one metric, None where no group has a value."""
     facts = {group: held[name] for group, held in groups.items() if isinstance(held.get(name), Mapping)}
     stated: Mapping[str, Any] = next(iter(facts.values()), {})
-    direction = direction_of(name, stated) if stated.get("direction") or name not in DRAWN else _DIRECTIONS[name]
+    direction = direction_of(name, stated)
     order = sorted((group for group in facts if facts[group].get("value") is not None), key=_worst(facts, direction))
     undefined = [group for group in facts if facts[group].get("value") is None]
     kept = [*order, *undefined][:SHOWN]
@@ -58,14 +58,11 @@ def forest(name: str, groups: Mapping[str, Mapping[str, Any]], overall: Mapping[
         return None
     return Forest(
         name,
-        DIRECTIONS.get(direction, ("", "neither high nor low is better by itself"))[1],
+        f"{DIRECTIONS.get(direction, ('', ''))[1]}; {'largest' if direction == 'none' else 'worst'} first",
         drawn,
         "" if whole is None else "the dashed line is the value of all records",
         len(order) + len(undefined) - len(kept),
     )
-
-
-_DIRECTIONS: Mapping[str, str] = {"fpr": "down", "fnr": "down", "tpr": "up", "selection_rate": "none"}
 
 
 def _worst(facts: Mapping[str, Mapping[str, Any]], direction: str) -> Any:
