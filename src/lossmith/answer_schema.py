@@ -64,14 +64,22 @@ def answer_template(fields: Mapping[str, str]) -> str:
                     expected="letters, digits and underscores",
                     fix="give the column such a name in data.fields",
                 )
-        # A list of texts counts as one text; numbers as they are written.
-        value = f"({field} | join(' ') if {field} is sequence and {field} is not string else {field}) | string | trim"
-        text = f"{{{{ ({value}) | json_text }}}}"
+        text = f"{{{{ {field} | one_text | json_text }}}}"
         if RATIONALE in (field, key) and key != RATIONALE:
             text = f'{{% span "{RATIONALE}" %}}{text}{{% endspan %}}'
-        there = f"{field} is defined and {field} is not none and ({value})"
-        written.append(f"{{% if {there} %}}, {_quoted(key, text)}{{% endif %}}")
+        written.append(f"{{% if {field} | one_text %}}, {_quoted(key, text)}{{% endif %}}")
     return "{" + "".join(written) + "}"
+
+
+def one_text(value: Any) -> str:
+    """A value of a record as the text of a key: a list joined by blanks, nothing for what is missing.
+
+    >>> one_text([" so ", "cruel"]), one_text(None), one_text(3)
+    ('so cruel', '', '3')
+    """
+    if isinstance(value, list | tuple):
+        return " ".join(one_text(item) for item in value).strip()
+    return "" if value is None else str(value).strip()
 
 
 def answer_of(record: Mapping[str, Any], word: str, fields: Mapping[str, str]) -> dict[str, str]:
@@ -80,13 +88,8 @@ def answer_of(record: Mapping[str, Any], word: str, fields: Mapping[str, str]) -
     >>> answer_of({"why": " it says so ", "group": None}, "hate", {"reasoning": "why", "protected_group": "group"})
     {'classification': 'hate', 'reasoning': 'it says so'}
     """
-    found = {CLASSIFICATION: word}
-    for key, field in fields.items():
-        value = record.get(field)
-        text = "" if value is None else " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-        if text.strip():
-            found[key] = text.strip()
-    return found
+    texts = {key: one_text(record.get(field)) for key, field in fields.items()}
+    return {CLASSIFICATION: word, **{key: text for key, text in texts.items() if text}}
 
 
 def _quoted(key: str, text: str) -> str:

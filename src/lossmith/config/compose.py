@@ -78,7 +78,17 @@ def compose(config: str | Path | Mapping[str, Any], overrides: Sequence[str] = (
     for override in given:
         if override.key not in choices and not layered.apply(override):
             raise _nothing_to_delete(override, layered.values)
+    _lay_prompts(layered)
     return Composed(_resolved(layered.values), layered.origin, source)
+
+
+def _lay_prompts(layered: Layered) -> None:
+    task = layered.values.get("task")
+    if isinstance(task, dict) and (task.get("prompts") is not None or task.get("strategy") is not None):
+        # pydantic loads with it, which a listing of presets can do without.
+        from lossmith.config.prompts import lay_prompts
+
+        lay_prompts(layered, task, read=read_values)
 
 
 def _without_missing(layer: Mapping[str, Any]) -> dict[str, Any]:

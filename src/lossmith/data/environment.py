@@ -1,4 +1,4 @@
-"""The one Jinja environment: sandboxed, strict about missing fields, with the span tag and our two JSON filters."""
+"""The one Jinja environment: sandboxed, strict about missing fields, with the span tag and our filters of JSON."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from jinja2.runtime import Context, Macro, StrictUndefined, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
+from lossmith.answer_schema import one_text
 from lossmith.data.rejection import RecordError
 from lossmith.errors import ConfigError, DataError, nearest
 from lossmith.spans.characters import check_name
@@ -171,6 +172,11 @@ def json_text(value: Any) -> str:
     return to_json(value if isinstance(value, (str, Undefined)) else write_value(value))[1:-1]
 
 
+def _one_text(value: Any) -> str:
+    """A field of an answer that the record need not have."""
+    return "" if isinstance(value, Undefined) else one_text(value)
+
+
 def write_value(value: Any) -> Any:
     """A value as a template writes it: nothing for None and NaN, true and false, 145 for 145.0, lists as JSON.
 
@@ -209,7 +215,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
         keep_trailing_newline=True,
         autoescape=False,  # the output is plain text for a tokenizer; escaping would change it
     )
-    environment.filters.update(tojson=to_json, json_text=json_text)
+    environment.filters.update(tojson=to_json, json_text=json_text, one_text=_one_text)
     # A record is rendered more than once and must come out the same.
     del environment.filters["random"], environment.globals["lipsum"]
     return environment
