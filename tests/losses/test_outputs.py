@@ -14,7 +14,7 @@ from lossmith.config.load import load_config
 from lossmith.config.objective import check_objective
 from lossmith.errors import ConfigError, InputError
 from lossmith.losses import Objective, Outputs
-from lossmith.names import TaskRow
+from lossmith.names import TaskRow, TaskWay
 
 from .batches import make_batch
 from .head_outputs import HEAD_LOSSES, make_outputs
@@ -300,7 +300,10 @@ def test_the_causal_task_has_no_head_for_these_losses(name: str) -> None:
     assert "a loss that reads tokens" in str(error.value)
 
 
-HEADED = TaskRow("headed", "some.module", "a task with a class head", losses=("class head",))
+GIVES = ("logits", "labels", "queries")
+HEADED = TaskRow(
+    "headed", "a task with a class head", {"": TaskWay("some.module:TASK", losses=("class head",), gives=GIVES)}
+)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from lossmith.models.head_check import verify_head
 from lossmith.models.heads import head_of, own_logits
 from lossmith.models.hidden import capture_hidden, output_layer
 from lossmith.tasks.causal import CausalForward
-from lossmith.tasks.parts import Parts
+from lossmith.tasks.token_parts import TokenParts
 
 from .families import SHAPE, VOCABULARY, WORDS, batch_for, build, with_lora
 
@@ -49,7 +49,7 @@ def collated(batch):
     }
 
 
-def parts_of(model, batch, *, dense: bool) -> Parts:
+def parts_of(model, batch, *, dense: bool) -> TokenParts:
     forward = CausalForward(model, real_tokens=VOCABULARY, needs_embeddings=False, dense=dense)
     return forward(model, collated(batch))
 

@@ -11,7 +11,8 @@ import torch
 
 from lossmith.config.model import ModelConfig
 from lossmith.errors import ConfigError, InputError
-from lossmith.models.load import end_of_turn_ids, load_model, load_tokenizer, tokenizer_key
+from lossmith.models.base_tokenizer import end_of_turn_ids, load_tokenizer, tokenizer_key
+from lossmith.models.load import load_model
 from lossmith.models.precision import choose_precision
 from lossmith.models.save import save_model
 from lossmith.models.source import find_source

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from lossmith.config.model import ModelConfig
-from lossmith.models.load import load_model, load_tokenizer
+from lossmith.models.base_tokenizer import load_tokenizer
+from lossmith.models.load import load_model
 from lossmith.models.precision import choose_precision
 from lossmith.models.save import save_model
 

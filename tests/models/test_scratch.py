@@ -7,10 +7,10 @@ import torch
 
 from lossmith.config.model import ModelConfig
 from lossmith.errors import ConfigError, InputError
-from lossmith.models.scratch import ARCHITECTURES, SIZES, build_scratch, scratch_vocab_size, size_of
+from lossmith.models.scratch import DECODERS, SIZES, build_scratch, scratch_vocab_size, size_of
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", DECODERS)
 @pytest.mark.parametrize(("base", "millions"), [("scratch-tiny", 1.0), ("scratch-small", 10.0)])
 def test_size_beside_the_embeddings(tokenizer, base, millions, architecture):
     model = build_scratch(ModelConfig(base=base, architecture=architecture), tokenizer, seed=0)
@@ -47,7 +47,7 @@ def test_a_width_the_heads_cannot_share_is_refused():
         size_of(ModelConfig(base="scratch-tiney"))
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", DECODERS)
 def test_it_learns_a_text_by_heart(tokenizer, texts, architecture):
     config = ModelConfig(base="scratch-tiny", architecture=architecture, hidden_size=64, num_hidden_layers=2)
     model = build_scratch(config, tokenizer, seed=0)

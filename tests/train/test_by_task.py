@@ -13,7 +13,7 @@ import torch
 
 from lossmith.errors import DataError
 from lossmith.losses import Objective
-from lossmith.tasks.parts import Parts
+from lossmith.tasks.token_parts import TokenParts
 
 from .building import PLAIN, Built, Windows, relative, row
 
@@ -96,7 +96,7 @@ def test_evaluation_is_exact_by_task_whatever_the_batch(
     for task, terms in plain.items():
         rows = [work.validation[n] for n, kind in enumerate(KINDS) if (kind if kind in plain else None) == task]
         with torch.no_grad():
-            parts: Parts = work.forward(model, work.collate(rows))
+            parts: TokenParts = work.forward(model, work.collate(rows))
         positional, named = parts.arguments()
         for name, value in Objective(terms)(*positional, **named).parts.items():
             expected[f"eval_{name}" if task is None else f"eval_{task}.{name}"] = value

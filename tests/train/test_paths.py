@@ -102,7 +102,7 @@ def test_the_losses_of_tokens_under_a_dense_run_are_the_models_own(
 
     from lossmith.config.load import load_config
     from lossmith.doctor.token_loss import losses_of
-    from lossmith.models.load import load_tokenizer
+    from lossmith.models.base_tokenizer import load_tokenizer
     from lossmith.tasks.causal import Collator
 
     given = overrides("seen", f"model.base={capped}", *LOCAL, "model.adapter=none", **GIVEN)

@@ -14,8 +14,8 @@ import lossmith
 from lossmith.errors import DataError
 from lossmith.losses import Objective
 from lossmith.tasks.causal import CausalForward, Collator
+from lossmith.tasks.positions import check_positions
 from lossmith.train.loop import prepared_tokenizer
-from lossmith.train.preflight import check_positions
 
 from .building import PLAIN, Built, relative, row
 

@@ -63,7 +63,7 @@ def check(composed: Composed) -> Config:
         raise explain(error, composed.values) from None
     if config.task.kind not in TASKS:
         raise unknown_name("task", config.task.kind, TASKS, where="task.kind")
-    check_objective(config.objective, TASKS[config.task.kind])
+    check_objective(config.objective, TASKS[config.task.kind], config.task.method)
     if BY_TASK in config.objective and config.data.task is None:
         raise ConfigError(
             f"objective.{BY_TASK} needs to know each record's task",
@@ -121,13 +121,19 @@ def missing_keys(config: Config) -> list[str]:
         missing.append("data.files")
     if config.model.base is None:
         missing.append("model.base")
+    if config.task.kind == "classification" and not config.data.label:
+        missing.append("data.label")
     return missing
 
 
 def require_complete(config: Config) -> Config:
     """The configuration itself, or ConfigError naming the keys that work on it needs."""
     if missing := missing_keys(config):
-        example = {"data.files": "data.files=recipes.jsonl", "model.base": "model=scratch-tiny"}
+        example = {
+            "data.files": "data.files=recipes.jsonl",
+            "model.base": "model=scratch-tiny",
+            "data.label": "data.label=COLUMN",
+        }
         raise ConfigError(
             f"the configuration lacks {' and '.join(missing)}",
             got="???",
@@ -155,10 +161,14 @@ def training_hash(config: Config) -> str:
 
 
 def prediction_hash(config: Config, manifest: Mapping[str, Any], *, split: str) -> str:
-    """Hash of what decides the predictions of a split: the trained model and data of the manifest, and generation."""
-    limit = config.evaluate.limit if split == config.evaluate.split else None
+    """Hash of what decides the predictions of a split: the trained model and data of the manifest, generation, and of a
+    classification how scores become classes.
+    """
+    asked = config.evaluate
+    limit = asked.limit if split == asked.split else None
+    decision = [asked.threshold, asked.calibration] if config.task.kind == "classification" else []
     made = [manifest.get("trained"), manifest.get("data", {}).get("fingerprint")]
-    return _digest([training_hash(config), config.generate.model_dump(), limit, *made])
+    return _digest([training_hash(config), config.generate.model_dump(), limit, *decision, *made])
 
 
 def evaluation_hash(config: Config, manifest: Mapping[str, Any], *, split: str) -> str:

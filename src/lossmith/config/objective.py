@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lossmith.errors import ConfigError, nearest
-from lossmith.names import LOSS_ALIASES, LOSSES, LossRow, Parameter, TaskRow, find_loss
+from lossmith.names import LOSS_ALIASES, LOSSES, LossRow, Parameter, TaskRow, TaskWay, find_loss
 
 TERM_KEYS = ("weight", "span", "loss", "weights_by", "group_step_size")
 WEIGHTS_BY = ("group", "worst_group")
@@ -94,10 +94,10 @@ def _one(name: str, body: Any, *, task: str | None) -> WrittenTerm:
     )
 
 
-def check_objective(objective: Mapping[str, Any], task: TaskRow) -> None:
+def check_objective(objective: Mapping[str, Any], task: TaskRow, method: str = "") -> None:
     """Raise ConfigError for an unknown loss or parameter, a wrong type, a value out of range.
 
-    Also for a loss that reads what the task does not have, such as a class head.
+    Also for a loss that reads what the task, carried out by this method, does not have, such as a class head.
     """
     if not objective:
         raise ConfigError(
@@ -108,7 +108,7 @@ def check_objective(objective: Mapping[str, Any], task: TaskRow) -> None:
         )
     terms = written_terms(objective)
     for term in terms:
-        _check_term(term, task)
+        _check_term(term, task, task.way(method))
     for named in dict.fromkeys(term.task for term in terms):
         own = [term for term in terms if term.task == named]
         if not any(term.weight for term in own) and (named is not None or len(own) == len(terms)):
@@ -120,7 +120,7 @@ def check_objective(objective: Mapping[str, Any], task: TaskRow) -> None:
             )
 
 
-def _check_term(term: WrittenTerm, task: TaskRow) -> None:
+def _check_term(term: WrittenTerm, task: TaskRow, way: TaskWay) -> None:
     where, loss = term.where, term.loss
     if not isinstance(loss, str):
         raise ConfigError(f"{where}.loss is no name", got=repr(loss), expected="a loss, or module:function")
@@ -144,12 +144,19 @@ def _check_term(term: WrittenTerm, task: TaskRow) -> None:
     if term.is_own:
         return
     row = find_loss(loss)
-    if row.reads not in task.losses:
+    if row.reads not in way.losses:
         read = "tokens" if row.reads == "tokens" else f"the outputs of a {row.reads}"
         raise ConfigError(
             f"{where} reads {read}, which the task '{task.name}' does not have",
             got=loss,
-            expected="a loss that reads " + " or ".join(task.losses),
+            expected="a loss that reads " + " or ".join(way.losses),
+            fix="`lossmith list losses` says what each loss reads",
+        )
+    if row.reads != "tokens" and not set(way.gives).issuperset(row.needs):
+        raise ConfigError(
+            f"{where} reads {' and '.join(row.needs)}, which the task '{task.name}' does not give",
+            got=loss,
+            expected="a loss that reads " + " and ".join(way.gives),
             fix="`lossmith list losses` says what each loss reads",
         )
     if row.reads != "tokens" and term.span is not None:

@@ -18,8 +18,8 @@ from lossmith.doctor.round_trip import compare_answer, compare_text, decode
 from lossmith.doctor.subject import Progress, Subject, open_subject
 from lossmith.doctor.token_loss import has_model, losses_of
 from lossmith.losses import Objective
-from lossmith.tasks.causal import Collator
-from lossmith.train.loop import collator, prepared_tokenizer
+from lossmith.tasks.causal import Collator, collator
+from lossmith.train.loop import prepared_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -13,11 +13,12 @@ from lossmith.config.schema import Config
 from lossmith.losses import Objective
 from lossmith.losses.cross_entropy import cross_entropy
 from lossmith.models.head_check import verify_head
-from lossmith.models.load import load_model, load_tokenizer
+from lossmith.models.base_tokenizer import load_tokenizer
+from lossmith.models.load import load_model
 from lossmith.models.precision import choose_precision
 from lossmith.runs import RunFolder
 from lossmith.tasks.causal import CausalForward
-from lossmith.tasks.parts import Parts
+from lossmith.tasks.token_parts import TokenParts
 from lossmith.train.run import training_state
 
 if TYPE_CHECKING:
@@ -51,12 +52,12 @@ def losses_of(
         return position_losses(parts).tolist()
 
 
-def position_losses(parts: Parts) -> Tensor:
+def position_losses(parts: TokenParts) -> Tensor:
     """Cross-entropy of each position, (positions,) in nats, computed as training computes it.
 
     >>> from lossmith.losses import Head
     >>> labels, examples = torch.tensor([1, 2]), torch.tensor([0, 0])
-    >>> position_losses(Parts(torch.zeros(2, 3), Head(torch.zeros(4, 3)), labels, {}, examples))
+    >>> position_losses(TokenParts(torch.zeros(2, 3), Head(torch.zeros(4, 3)), labels, {}, examples))
     tensor([1.3863, 1.3863])
     """
     seen: list[Tensor] = []

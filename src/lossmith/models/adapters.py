@@ -15,7 +15,7 @@ from torch import nn
 from lossmith.config.model import ModelConfig
 from lossmith.errors import ConfigError, InputError, nearest
 from lossmith.models.added_tokens import trainable_rows
-from lossmith.models.families import FAMILIES
+from lossmith.models.families import ENCODERS, FAMILIES
 from lossmith.models.hidden import family_of
 from lossmith.models.source import Source
 from lossmith.models.tying import ALL_LINEAR, is_target, untie_target, whole_modules
@@ -39,17 +39,25 @@ class Adapted:
 
 
 def add_lora(
-    model: PreTrainedModel, config: ModelConfig, *, token_ids: Sequence[int] = (), scratch: bool = False
+    model: PreTrainedModel,
+    config: ModelConfig,
+    *,
+    token_ids: Sequence[int] = (),
+    scratch: bool = False,
+    task_type: str | None = None,
+    head: Sequence[str] = (),
 ) -> Adapted:
     """Put LoRA on the configured modules, and train the rows of `token_ids` beside it.
 
+    `task_type` is peft's name for what the model does; not given, it writes text. The modules of `head` train whole and
+    are saved with the adapter: without them a class head would be lost.
     Parameters that train are fp32 whatever the model's number format. An output layer that is a target is untied from
     the input embedding first. Raises ConfigError for a target that is not there, or a family without targets in
     `FAMILIES` when none were given.
     """
     from peft import LoraConfig, TaskType, get_peft_model
 
-    targets = resolve_targets(model, config.lora_target_modules)
+    targets = resolve_targets(model, config.lora_target_modules, head=head)
     untied = untie_target(model, targets)
     whole = whole_modules(model, config.lora_modules_to_save)
     # An embedding that trains whole trains its new rows with it.
@@ -70,13 +78,13 @@ def add_lora(
     # An alpha of whole numbers stays whole: that is how adapters are written and compared.
     alpha: Any = int(config.lora_alpha) if float(config.lora_alpha).is_integer() else config.lora_alpha
     settings = LoraConfig(
-        task_type=TaskType.SEQ_2_SEQ_LM if model.config.is_encoder_decoder else TaskType.CAUSAL_LM,
+        task_type=TaskType[task_type] if task_type else _writes_text(model),
         r=config.lora_r,
         lora_alpha=alpha,
         lora_dropout=config.lora_dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
         exclude_modules=_NOT_TEXT if pictures else None,
-        modules_to_save=list(whole.names) or None,
+        modules_to_save=list(dict.fromkeys([*head, *whole.names])) or None,
         trainable_token_indices=rows or None,
         fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in model.modules()),
         revision=config.revision,
@@ -92,12 +100,24 @@ def add_lora(
     return Adapted(adapted, targets, tuple(note for note in notes if note), (warning,) if scratch else ())
 
 
+def _writes_text(model: PreTrainedModel) -> Any:
+    from peft import TaskType
+
+    return TaskType.SEQ_2_SEQ_LM if model.config.is_encoder_decoder else TaskType.CAUSAL_LM
+
+
 def load_adapter(
-    model: PreTrainedModel, source: Source, config: ModelConfig, *, training: bool
+    model: PreTrainedModel,
+    source: Source,
+    config: ModelConfig,
+    *,
+    training: bool,
+    task_type: str | None = None,
 ) -> tuple[Any, list[str]]:
     """The base with the adapter of `source` on it, and the sentences that tell it.
 
-    To train, the adapter goes on as it was made, or, with adapter=none, is merged. Raises InputError for an adapter
+    To train, the adapter goes on as it was made, or, with adapter=none, is merged. Where `task_type` is given it must
+    have been made for that. Raises InputError for an adapter
     that does not fit, ConfigError for tokens that cannot be added.
     """
     from peft import PeftConfig, PeftModel
@@ -106,11 +126,14 @@ def load_adapter(
     going_on = training and config.resolved_adapter == "lora"
     try:
         settings = PeftConfig.from_pretrained(source.adapter, revision=source.adapter_revision)
+        _check_task_type(source, settings, task_type)
         untied = untie_target(model, getattr(settings, "target_modules", None) or ())
         with quiet_peft():
             adapted: Any = PeftModel.from_pretrained(
                 model, source.adapter, revision=source.adapter_revision, is_trainable=going_on
             )
+    except InputError:
+        raise
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(
             f"the adapter {source.adapter} does not fit its base {source.base}: {str(error).splitlines()[0]}",
@@ -136,6 +159,17 @@ def load_adapter(
     return adapted, [note for note in notes if note]
 
 
+def _check_task_type(source: Source, settings: Any, wanted: str | None) -> None:
+    own = str(getattr(settings.task_type, "value", settings.task_type))
+    if wanted is not None and own != wanted:
+        raise InputError(
+            f"the adapter {source.adapter} was made for something else, and would leave the class head untrained",
+            got=f"task_type {own}",
+            expected=wanted,
+            fix="merge it into its base first, and train on the merged model",
+        )
+
+
 @contextmanager
 def quiet_peft() -> Iterator[None]:
     """Silence what peft says and no user can act on: a property by its old name, tied weights, which are tied here, and
@@ -148,24 +182,28 @@ def quiet_peft() -> Iterator[None]:
         yield
 
 
-def resolve_targets(model: PreTrainedModel, wanted: str | Sequence[str] | None) -> tuple[str, ...] | str:
+def resolve_targets(
+    model: PreTrainedModel, wanted: str | Sequence[str] | None, *, head: Sequence[str] = ()
+) -> tuple[str, ...] | str:
     """Names of the modules LoRA goes on: the family's own for None, `all-linear`, names, or one regular expression.
 
-    Raises ConfigError, with the nearest name, for a name no module bears.
+    `head` are modules that train whole and so carry none. Raises ConfigError, with the nearest name, for a name no
+    module bears.
     """
     if wanted == ALL_LINEAR:
         return ALL_LINEAR
-    linear = linear_names(model)
+    linear = linear_names(model, leaving_out=head)
     if wanted is None:
         family = family_of(model)
-        if family not in FAMILIES or not FAMILIES[family].targets:
+        targets = FAMILIES[family].targets if family in FAMILIES else ENCODERS.get(family, ())
+        if not targets:
             raise ConfigError(
                 f"which modules LoRA goes on is not known for the family '{family}'",
                 got=family,
                 expected=f"model.lora_target_modules: names among {', '.join(linear)}",
                 fix="model.lora_target_modules=all-linear takes them all",
             )
-        wanted = FAMILIES[family].targets
+        wanted = targets
     names = [wanted] if isinstance(wanted, str) else list(wanted)
     if isinstance(wanted, str) and wanted not in linear and _matches(model, wanted):
         return wanted
@@ -174,8 +212,8 @@ def resolve_targets(model: PreTrainedModel, wanted: str | Sequence[str] | None) 
     return tuple(names)
 
 
-def linear_names(model: Any) -> list[str]:
-    """Last names of the linear layers, the output layer left out.
+def linear_names(model: Any, *, leaving_out: Sequence[str] = ()) -> list[str]:
+    """Last names of the linear layers, the output layer and those inside some modules left out.
 
     >>> linear_names(nn.ModuleDict({"up": nn.Linear(2, 2), "norm": nn.LayerNorm(2)}))
     ['up']
@@ -185,7 +223,7 @@ def linear_names(model: Any) -> list[str]:
         {
             name.rpartition(".")[2]
             for name, module in model.named_modules()
-            if _is_linear(module) and module is not output
+            if _is_linear(module) and module is not output and not set(leaving_out) & set(name.split("."))
         }
     )
 

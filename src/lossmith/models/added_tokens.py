@@ -62,7 +62,7 @@ def give_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, added:
         # The rows are set below, so drawing them from the statistics of all others would be work for nothing.
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     both: tuple[Any, Any] = (model.get_input_embeddings(), model.get_output_embeddings())
-    layers = {id(layer.weight): layer for layer in both}
+    layers = {id(layer.weight): layer for layer in both if layer is not None}
     for layer in layers.values():
         for new, pieces in added.pieces.items():
             old = list(pieces) or list(range(min(added.pieces)))

@@ -96,6 +96,22 @@ FAMILIES: Mapping[str, Family] = {
     "marian": Family(_QKV_OUT),
 }
 
+_QKV = ("query", "key", "value")
+# Encoders, by `model_type`: the modules of their attention that LoRA goes on when none are named.
+ENCODERS: Mapping[str, tuple[str, ...]] = {
+    "albert": _QKV,
+    "bert": _QKV,
+    "camembert": _QKV,
+    "deberta": ("in_proj",),
+    "deberta-v2": ("query_proj", "key_proj", "value_proj"),
+    "distilbert": ("q_lin", "k_lin", "v_lin"),
+    "electra": _QKV,
+    "modernbert": ("Wqkv",),
+    "mpnet": ("q", "k", "v"),
+    "roberta": _QKV,
+    "xlm-roberta": _QKV,
+}
+
 
 def families_run() -> tuple[str, ...]:
     """The families that the tests build and compare, by name.

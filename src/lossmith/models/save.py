@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossmith.models.hidden import unwrap
+from lossmith.models.pooled import PooledClassifier
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,16 +41,26 @@ def save_model(
     )
     saved: Any = without_wrapper(model)
     with _staged(folder) as staging:
-        if not hasattr(saved, "peft_config"):
-            _write_whole(saved, staging, generation)
-        elif base_name(saved) is None:
-            _write_whole(_merged_copy(saved), staging, generation)
+        if isinstance(saved, PooledClassifier):
+            _write(saved.backbone, staging, None)
+            saved.save_head(staging)
         else:
-            _write_adapter(saved, staging)
-            generation.save_pretrained(staging)
+            _write(saved, staging, generation if end_ids else None)
         tokenizer.save_pretrained(staging)
         if write_more is not None:
             write_more(staging)
+
+
+def _write(model: Any, staging: Path, generation: Any) -> None:
+    """A model or its adapter; what does not write text has no generation settings, and needs its labels beside."""
+    if not hasattr(model, "peft_config"):
+        _write_whole(model, staging, generation)
+    elif base_name(model) is None:
+        _write_whole(_merged_copy(model), staging, generation)
+    else:
+        _write_adapter(model, staging)
+        beside: Any = generation or unwrap(model).config
+        beside.save_pretrained(staging)
 
 
 def without_wrapper(model: nn.Module) -> nn.Module:
@@ -68,6 +79,9 @@ def base_name(model: Any) -> str | None:
 
 
 def _write_whole(model: Any, staging: Path, generation: Any) -> None:
+    if generation is None:
+        model.save_pretrained(staging)
+        return
     kept, model.generation_config = model.generation_config, generation
     try:
         model.save_pretrained(staging)

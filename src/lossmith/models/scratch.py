@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lossmith.config.model import ModelConfig
 from lossmith.errors import ConfigError, unknown_name
+from lossmith.models.class_head import ClassHead
 from lossmith.models.tokenizer import special_tokens
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ SIZES: Mapping[str, Size] = {
     "scratch-tiny": Size(4096, 128, 512, 4, 4),
     "scratch-small": Size(8192, 384, 1024, 6, 6),
 }
-ARCHITECTURES = ("qwen3", "llama")
+DECODERS = ("qwen3", "llama")
+ENCODERS = ("modernbert",)
 MAX_POSITIONS = 4096
 
 
@@ -90,28 +93,41 @@ def build_scratch(config: ModelConfig, tokenizer: PreTrainedTokenizerBase, *, se
     """
     from transformers import AutoModelForCausalLM
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(
-            _architecture(config, tokenizer),
-            dtype=torch.float32,
-            **({"attn_implementation": config.attn_implementation} if config.attn_implementation else {}),
-        )
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    name = config.architecture or DECODERS[0]
+    if name not in DECODERS:
+        raise unknown_name("architecture of a causal model", name, DECODERS, where="model.architecture")
+    shape = _BUILDERS[name](size_of(config), tokenizer)
+    model: PreTrainedModel = _from_config(AutoModelForCausalLM, shape, config, seed=seed)
+    generation: Any = model.generation_config
+    generation.eos_token_id = tokenizer.eos_token_id
+    generation.pad_token_id = tokenizer.pad_token_id
     return model
 
 
-def _architecture(config: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> Any:
-    from transformers import LlamaConfig, Qwen3Config
+def build_scratch_classifier(
+    config: ModelConfig, tokenizer: PreTrainedTokenizerBase, head: ClassHead, *, seed: int
+) -> PreTrainedModel:
+    """A model with a class head and random weights, as `build_scratch` makes one; an encoder unless told otherwise."""
+    from transformers import AutoModelForSequenceClassification
 
-    classes = dict(zip(ARCHITECTURES, (Qwen3Config, LlamaConfig), strict=True))
-    name = config.architecture or ARCHITECTURES[0]
-    if name not in classes:
-        raise unknown_name("architecture", name, ARCHITECTURES, where="model.architecture")
-    size = size_of(config)
+    shape = _BUILDERS[config.architecture or ENCODERS[0]](size_of(config), tokenizer)
+    shape.update(head.settings)
+    model: PreTrainedModel = _from_config(AutoModelForSequenceClassification, shape, config, seed=seed)
+    return model
+
+
+def _from_config(loader: Any, shape: Any, config: ModelConfig, *, seed: int) -> Any:
+    attention = {"attn_implementation": config.attn_implementation} if config.attn_implementation else {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return loader.from_config(shape, dtype=torch.float32, **attention)
+
+
+def _decoder(kind: str, size: Size, tokenizer: PreTrainedTokenizerBase) -> Any:
+    import transformers
+
     heads = size.num_attention_heads
-    return classes[name](
+    return getattr(transformers, kind)(
         vocab_size=len(tokenizer),
         hidden_size=size.hidden_size,
         intermediate_size=size.intermediate_size,
@@ -125,3 +141,31 @@ def _architecture(config: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> An
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=tokenizer.bos_token_id,
     )
+
+
+def _modernbert(size: Size, tokenizer: PreTrainedTokenizerBase) -> Any:
+    from transformers import ModernBertConfig
+
+    return ModernBertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=size.hidden_size,
+        # Its first matrix makes two of this width, one of which gates the other.
+        intermediate_size=size.intermediate_size * 2 // 3,
+        num_hidden_layers=size.num_hidden_layers,
+        num_attention_heads=size.num_attention_heads,
+        max_position_embeddings=MAX_POSITIONS,
+        # From nothing, a mean learns sooner than the one state that has to gather everything.
+        classifier_pooling="mean",
+        pad_token_id=tokenizer.pad_token_id,
+        cls_token_id=tokenizer.cls_token_id,
+        sep_token_id=tokenizer.sep_token_id,
+        bos_token_id=tokenizer.cls_token_id,
+        eos_token_id=tokenizer.sep_token_id,
+    )
+
+
+_BUILDERS: Mapping[str, Callable[[Size, Any], Any]] = {
+    "qwen3": partial(_decoder, "Qwen3Config"),
+    "llama": partial(_decoder, "LlamaConfig"),
+    "modernbert": _modernbert,
+}

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from lossmith.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
 PAD, END, START = "<|pad|>", "<|im_end|>", "<|im_start|>"
-_SPECIAL = re.compile(r"<\|[A-Za-z_]+\|>")
+# By transformers' names for them.
+ENCODER_SPECIAL = {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+_SPECIAL = re.compile(r"<\|[A-Za-z_]+\|>|\[(?:PAD|CLS|SEP|MASK)\]")
+_CHAT_TOKEN = re.compile(r"<\|[A-Za-z_]+\|>")
 _BYTES = 256
 
 
@@ -21,15 +25,19 @@ def special_tokens(chat_template: str | None, *, vocab_size: int) -> list[str]:
 
     Raises ConfigError where `vocab_size` has no room for them.
     """
-    found = [token for token in _SPECIAL.findall(chat_template or "") if token not in (PAD, END, START)]
+    found = [token for token in _CHAT_TOKEN.findall(chat_template or "") if token not in (PAD, END, START)]
     special = [PAD, END, START, *dict.fromkeys(found)]
+    _require_room(special, vocab_size)
+    return special
+
+
+def _require_room(special: Sequence[str], vocab_size: int) -> None:
     if vocab_size < _BYTES + len(special):
         raise ConfigError(
             "the vocabulary of a scratch base is too small for a byte-level tokenizer",
             got=f"model.vocab_size={vocab_size}",
             expected=f"at least {_BYTES + len(special)}: {_BYTES} bytes and {len(special)} special tokens",
         )
-    return special
 
 
 def train_tokenizer(texts: Iterable[str], *, vocab_size: int, chat_template: str | None) -> PreTrainedTokenizerFast:
@@ -43,10 +51,54 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int, chat_template: str
     >>> tokenizer.decode(tokenizer("butter, 250 g ½ crème")["input_ids"])
     'butter, 250 g ½ crème'
     """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
     special = special_tokens(chat_template, vocab_size=vocab_size)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=_trained(texts, special, vocab_size=vocab_size),
+        pad_token=PAD,
+        eos_token=END,
+        additional_special_tokens=[token for token in special if token not in (PAD, END)],
+        chat_template=chat_template,
+        clean_up_tokenization_spaces=False,
+        padding_side="right",
+    )
+
+
+def train_encoder_tokenizer(texts: Iterable[str], *, vocab_size: int) -> PreTrainedTokenizerFast:
+    """A tokenizer like `train_tokenizer`'s for an encoder: [CLS] before a text, [SEP] after it and after a second one.
+
+    The token of padding and that of hidden words are there too.
+
+    >>> tokenizer = train_encoder_tokenizer(["flour and butter", "flour"] * 9, vocab_size=300)
+    >>> tokenizer.decode(tokenizer("flour", "butter")["input_ids"])
+    '[CLS]flour[SEP]butter[SEP]'
+    """
+    from tokenizers import processors
+    from transformers import PreTrainedTokenizerFast
+
+    special = [*ENCODER_SPECIAL.values()]
+    _require_room(special, vocab_size)
+    tokenizer = _trained(texts, special, vocab_size=vocab_size)
+    cls, sep = ENCODER_SPECIAL["cls_token"], ENCODER_SPECIAL["sep_token"]
+    tokenizer.post_processor = processors.Sequence(
+        [
+            processors.ByteLevel(trim_offsets=False),
+            processors.TemplateProcessing(
+                single=f"{cls} $A {sep}",
+                pair=f"{cls} $A {sep} $B {sep}",
+                special_tokens=[(token, tokenizer.token_to_id(token)) for token in (cls, sep)],
+            ),
+        ]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, clean_up_tokenization_spaces=False, padding_side="right", **ENCODER_SPECIAL
+    )
+
+
+def _trained(texts: Iterable[str], special: Sequence[str], *, vocab_size: int) -> Tokenizer:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
     seen = 0
 
     def counted() -> Iterable[str]:
@@ -65,7 +117,7 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int, chat_template: str
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        special_tokens=special,
+        special_tokens=list(special),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
@@ -76,12 +128,4 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int, chat_template: str
             got="an empty training split",
             expected="training records with text",
         )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=PAD,
-        eos_token=END,
-        additional_special_tokens=[token for token in special if token not in (PAD, END)],
-        chat_template=chat_template,
-        clean_up_tokenization_spaces=False,
-        padding_side="right",
-    )
+    return tokenizer

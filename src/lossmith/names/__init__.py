@@ -5,7 +5,18 @@ from __future__ import annotations
 from lossmith.names.losses import LOSS_ALIASES, LOSSES, SCOPE, find_loss
 from lossmith.names.metrics import METRICS, find_metric
 from lossmith.names.own import code_hash, import_folders, import_from, load_attribute
-from lossmith.names.rows import INFINITY, UNITS, LossRow, MetricRow, Parameter, Reads, TaskRow, Unit
+from lossmith.names.rows import (
+    INFINITY,
+    UNITS,
+    Activation,
+    LossRow,
+    MetricRow,
+    Parameter,
+    Reads,
+    TaskRow,
+    TaskWay,
+    Unit,
+)
 from lossmith.names.tasks import TASKS
 
 __all__ = [
@@ -16,11 +27,13 @@ __all__ = [
     "SCOPE",
     "TASKS",
     "UNITS",
+    "Activation",
     "LossRow",
     "MetricRow",
     "Parameter",
     "Reads",
     "TaskRow",
+    "TaskWay",
     "Unit",
     "code_hash",
     "find_loss",

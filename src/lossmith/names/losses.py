@@ -164,6 +164,7 @@ LOSSES: Mapping[str, LossRow] = {
             source="as torch.nn.functional.cross_entropy",
             parameters=(_CLASS_WEIGHT, Parameter("label_smoothing", "float", 0.0, low=0.0, high=1.0)),
             reads="class head",
+            activation="softmax",
         ),
         LossRow(
             "class_focal",
@@ -177,6 +178,7 @@ LOSSES: Mapping[str, LossRow] = {
             source="Lin et al. 2017",
             parameters=(_GAMMA, _CLASS_WEIGHT),
             reads="class head",
+            activation="softmax",
         ),
         LossRow(
             "binary_cross_entropy",
@@ -190,6 +192,7 @@ LOSSES: Mapping[str, LossRow] = {
             source="as torch.nn.functional.binary_cross_entropy_with_logits",
             parameters=(Parameter("pos_weight", "number, list or none", None, low=0.0, choices=("auto",)),),
             reads="class head",
+            activation="sigmoid",
         ),
         LossRow(
             "binary_focal",
@@ -213,6 +216,7 @@ LOSSES: Mapping[str, LossRow] = {
                 ),
             ),
             reads="class head",
+            activation="sigmoid",
         ),
         LossRow(
             "multilabel_dice",
@@ -230,6 +234,7 @@ LOSSES: Mapping[str, LossRow] = {
             ),
             unit_of_value="1",
             reads="class head",
+            activation="sigmoid",
         ),
         LossRow(
             "query_diversity",

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lossmith.errors import unknown_name
 from lossmith.names.own import load_attribute
 
 INFINITY = float("inf")
 
 Reads = Literal["tokens", "class head", "regression head"]
+Activation = Literal["softmax", "sigmoid"]
 Unit = Literal["token", "example", "set", "weight", "value"]
 
 # What the denominator of each unit counts, over a whole accumulation window.
@@ -65,6 +67,7 @@ class LossRow:
     unit_of_value: str = "nats"
     selects_checkpoints: bool = True
     reads: Reads = "tokens"
+    activation: Activation | None = None
 
     def load(self) -> Callable[..., Any]:
         """The function itself; imports torch."""
@@ -92,19 +95,43 @@ class MetricRow:
     about: str
     interval: Literal["wilson", "bootstrap"] = "bootstrap"
     parameters: tuple[Parameter, ...] = ()
+    reads: Literal["texts", "classes", "class", "group"] = "texts"
+    macro: str | None = None
 
     def load(self) -> Callable[..., Any]:
         """The function itself."""
-    reads: Literal["texts", "classes", "class", "group"] = "texts"
-    macro: str | None = None
         return load_attribute(self.function, what="metric")
 
 
 @dataclass(frozen=True)
+class TaskWay:
+    """One way of carrying out a task.
+
+    `pieces` names the `Task` that training and prediction take it from; `losses` what its terms may read, and `gives`
+    the outputs of its head that they find. `architecture` is the shape of a scratch base.
+    """
+
+    pieces: str
+    losses: tuple[Reads, ...] = ("tokens",)
+    gives: tuple[str, ...] = ()
+    architecture: Literal["qwen3", "modernbert"] = "qwen3"
+
+
+@dataclass(frozen=True)
 class TaskRow:
-    """What is known of a task: the module that carries it out and what its losses may read."""
+    """What is known of a task: its ways by `task.method`; a task of one way has it under the empty name."""
 
     name: str
-    module: str
     about: str
-    losses: tuple[Reads, ...] = ("tokens",)
+    ways: Mapping[str, TaskWay]
+
+    def way(self, method: str) -> TaskWay:
+        """The way that a method names; the only one, whatever the method, where there is one.
+
+        Raises InputError with the nearest name.
+        """
+        if "" in self.ways:
+            return self.ways[""]
+        if method not in self.ways:
+            raise unknown_name("method", method, self.ways, where="task.method")
+        return self.ways[method]

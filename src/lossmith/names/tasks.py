@@ -4,9 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lossmith.names.rows import TaskRow
+from lossmith.names.rows import TaskRow, TaskWay
 
 TASKS: Mapping[str, TaskRow] = {
     row.name: row
-    for row in (TaskRow("causal", "lossmith.tasks.causal", "continue a prompt with a decoder-only model"),)
+    for row in (
+        TaskRow(
+            "causal",
+            "continue a prompt with a decoder-only model",
+            {"": TaskWay("lossmith.tasks.causal:CAUSAL")},
+        ),
+        TaskRow(
+            "classification",
+            "tell classes or labels of a text, or of a pair of texts",
+            {
+                "head": TaskWay(
+                    "lossmith.tasks.classification:HEAD",
+                    losses=("class head",),
+                    gives=("logits", "labels"),
+                    architecture="modernbert",
+                ),
+                "label_words": TaskWay("lossmith.tasks.answers:LABEL_WORDS"),
+                "json_answer": TaskWay("lossmith.tasks.answers:JSON_ANSWER"),
+            },
+        ),
+    )
 }

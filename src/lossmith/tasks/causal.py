@@ -10,10 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lossmith.losses import Head, task_span
+from lossmith.config.model import ModelConfig
+from lossmith.losses import Head, Objective, task_span
+from lossmith.models.base_tokenizer import require_end_token
+from lossmith.models.head_check import verify_head
 from lossmith.models.heads import embedding_scale, embedding_trains, head_of, input_embedding, own_logits
 from lossmith.models.hidden import Captured, capture_hidden
-from lossmith.tasks.parts import Parts
+from lossmith.models.load import Loaded, load_model
+from lossmith.tasks.positions import check_positions, check_positions_by_task, unmarked_spans
+from lossmith.tasks.predict import decode_rows, table_of_texts, write_texts
+from lossmith.tasks.rows import Rows
+from lossmith.tasks.task import Given, Progress, Ready, Task
+from lossmith.tasks.token_parts import TokenParts
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ class CausalForward:
             self.scale = embedding_scale(self._model, self._real_tokens)
         return self.scale
 
-    def __call__(self, wrapped: nn.Module, batch: dict[str, Any]) -> Parts:
+    def __call__(self, wrapped: nn.Module, batch: dict[str, Any]) -> TokenParts:
         """Run `wrapped` (the model as DDP or autocast wrap it) and pick the positions."""
         inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
         with self._capture as captured:
@@ -104,7 +112,7 @@ class CausalForward:
             scale = self.scale or self.refresh_scale()
             assert scale is not None
             embeddings = (input_embedding(self._model), scale)
-        return Parts(
+        return TokenParts(
             hidden=hidden,
             head=head,
             labels=batch["labels"],
@@ -124,3 +132,81 @@ class CausalForward:
         # Under autocast a model's last norm gives fp32 again, which its own output layer would have cast.
         hidden = hidden if captured.autocast is None else hidden.to(captured.autocast)
         return hidden, Head(plain.weight, bias=plain.bias, scale=plain.scale, softcap=plain.softcap)
+
+
+def collator(objective: Objective, tokenizer: Any) -> Collator:
+    """The collator for the spans and tasks that the objective reads."""
+    names = sorted(set(objective.span_names) - {"answer"})
+    supervise_prompt = "prompt" in names
+    if supervise_prompt:
+        # All positions are the answer unless told apart; with the prompt among them they must be.
+        names = ["answer", *names]
+    return Collator(tokenizer.pad_token_id, tuple(names), supervise_prompt, objective.tasks)
+
+
+def check_rows(objective: Objective, rows: Mapping[str, Rows], given: Given) -> list[str]:
+    """Refuse training rows without positions for a term; returns sentences on terms that find less than they name."""
+    audit = given.prepared.audit
+    check_positions(audit["splits"]["train"], objective.terms)
+    return [*check_positions_by_task(rows["train"], objective.terms), *unmarked_spans(audit, objective.terms)]
+
+
+def load(model: ModelConfig, given: Given, training: bool) -> Loaded:
+    """The causal model."""
+    return load_model(model, given.tokenizer, precision=given.precision, seed=given.config.seed, training=training)
+
+
+def ready(loaded: Loaded, row: dict[str, Any], objective: Objective, given: Given) -> Ready:
+    """The forward, after a comparison of the engine's logits with the model's own on one row."""
+    device = next(loaded.model.parameters()).device
+    batch = collator(objective, given.tokenizer)([row])
+    first = {name: value.to(device) for name, value in batch.items() if isinstance(value, Tensor)}
+    check = verify_head(loaded.model, first, autocast=given.precision.autocast)
+    forward = CausalForward(
+        loaded.model,
+        real_tokens=len(given.tokenizer),
+        needs_embeddings=objective.needs_embeddings,
+        dense=check.dense is not None,
+    )
+    facts = {
+        "family": check.family,
+        "head": {"path": "dense" if check.dense else "engine", "why": check.dense, "difference": check.difference},
+        "embedding_scale": forward.refresh_scale(),
+    }
+    told = (check.sentence,)
+    return Ready(forward, facts, *(((), told) if check.dense else (told, ())))
+
+
+def count(objective: Objective, batch: Mapping[str, Any]) -> dict[str, float]:
+    """The units of every term among the positions of a batch."""
+    return objective.counts(batch["labels"], batch["spans"], batch["examples"])
+
+
+def answers(
+    loaded: Loaded, rows: Rows, given: Given, progress: Progress | None
+) -> Iterator[tuple[int, str, str | None]]:
+    """Generated text of every row."""
+    return decode_rows(
+        loaded.model,
+        given.tokenizer,
+        rows,
+        how=given.config.generate,
+        end_ids=loaded.end_ids,
+        seed=given.config.seed,
+        progress=progress,
+    )
+
+
+CAUSAL = Task(
+    columns=("id", "task", "input_ids", "prompt_length", "supervised", "spans"),
+    check_tokenizer=require_end_token,
+    weigh=lambda objective, _: (objective, {}),
+    check=check_rows,
+    load=load,
+    collator=lambda objective, given: collator(objective, given.tokenizer),
+    count=count,
+    ready=ready,
+    answers=answers,
+    write=lambda rows, made, path, *_: write_texts(rows, made, path),
+    table=lambda rows, made, *_: table_of_texts(rows, made),
+)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lossmith.config.load import require_complete
 from lossmith.config.model import ModelConfig
@@ -12,18 +13,25 @@ from lossmith.config.schema import Config
 from lossmith.data.chat_template import CHAT_TEMPLATE
 from lossmith.data.prepare import Prepared, prepare_data
 from lossmith.errors import DataError, nearest
-from lossmith.models.load import load_tokenizer, tokenizer_key
+from lossmith.models.base_tokenizer import load_tokenizer, tokenizer_key
+from lossmith.names import TASKS
 from lossmith.tasks.rows import records_by_task
+from lossmith.tasks.task import task_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 def starting_model(config: Config) -> ModelConfig:
     """The model that training starts from: the configured base, or the weights that `train.init_from` names.
 
-    The adapter is that of the configured base: a scratch model that goes on from its own weights still trains them all.
+    A scratch base has the shape that its task asks for. The adapter is that of the configured base: a scratch model
+    that goes on from its own weights still trains them all.
     """
     start = config.train.init_from if config.train else None
     if start is None:
-        return config.model
+        shape = config.model.architecture or TASKS[config.task.kind].way(config.task.method).architecture
+        return config.model.model_copy(update={"architecture": shape if config.model.is_scratch else None})
     folder = Path(start).expanduser()
     inner = folder / "model"
     base = str(inner if inner.is_dir() else folder)
@@ -38,9 +46,15 @@ def prepare_config(config: Config, *, progress: Callable[[int, int | None], None
     """
     require_complete(config)
     model = starting_model(config)
+
+    def tokenizer_for(texts: Callable[[], Iterator[str]]) -> PreTrainedTokenizerBase:
+        tokenizer = load_tokenizer(model, chat_template=CHAT_TEMPLATE, texts=texts)
+        task_of(config).check_tokenizer(tokenizer, str(model.base))
+        return tokenizer
+
     prepared = prepare_data(
         config,
-        tokenizer_for=lambda texts: load_tokenizer(model, chat_template=CHAT_TEMPLATE, texts=texts),
+        tokenizer_for=tokenizer_for,
         tokenizer_key=tokenizer_key(model, chat_template=CHAT_TEMPLATE),
         progress=progress,
     )

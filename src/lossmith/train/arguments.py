@@ -22,6 +22,7 @@ _OWN = {
     "device",
     "max_eval_samples",
     "share_steps",
+    "sampler",
     "tile_mib",
     "early_stopping_patience",
     "early_stopping_threshold",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lossmith.losses import Objective
+from lossmith.tasks.task import Collate
 
 
 @dataclass(frozen=True)
@@ -16,11 +17,11 @@ class CountingCollator:
     On a device each count would have to be waited for, once for each term and micro-batch.
     """
 
-    collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
+    collate: Collate
     objective: Objective
+    count: Callable[[Objective, Mapping[str, Any]], dict[str, float]]
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Batch some rows."""
         batch = self.collate(rows)
-        counts = self.objective.counts(batch["labels"], batch["spans"], batch["examples"])
-        return {**batch, "counts": counts}
+        return {**batch, "counts": self.count(self.objective, batch)}

@@ -6,6 +6,7 @@ import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -57,8 +58,10 @@ def run_facts(config: Config) -> dict[str, Any]:
     }
 
 
-def objective_facts(objective: Objective) -> list[dict[str, Any]]:
-    """The terms as the manifest keeps them."""
+def objective_facts(
+    objective: Objective, counted: Mapping[str, list[dict[str, Any]]] | None = None
+) -> list[dict[str, Any]]:
+    """The terms as the manifest keeps them; `counted` are the weights that were counted on the training split."""
     return [
         {
             "name": term.name,
@@ -71,6 +74,7 @@ def objective_facts(objective: Objective) -> list[dict[str, Any]]:
             "unit": term.unit,
             "scope": term.scope,
             "parameters": dict(term.params),
+            "counted": (counted or {}).get(term.name, []),
         }
         for term in objective.terms
     ]

@@ -18,15 +18,14 @@ from lossmith.config.train import TrainConfig
 from lossmith.data.prepare import Prepared
 from lossmith.errors import ConfigError, DataError
 from lossmith.losses import Objective
-from lossmith.models.head_check import HeadCheck, verify_head
-from lossmith.models.load import Loaded, load_model
+from lossmith.models.load import Loaded
 from lossmith.models.precision import Precision, choose_precision
 from lossmith.models.save import save_model
 from lossmith.names import load_attribute
 from lossmith.runs import RunFolder, write_json
-from lossmith.tasks.causal import CausalForward, Collator
 from lossmith.tasks.prepare import starting_model
 from lossmith.tasks.rows import Rows, sample
+from lossmith.tasks.task import Given, Task, task_of
 from lossmith.train.arguments import (
     enable_gradient_checkpointing,
     greater_is_better,
@@ -42,20 +41,17 @@ from lossmith.train.checkpoints import (
     step_of,
 )
 from lossmith.train.facts import objective_facts
-from lossmith.train.measure import measure_text
+from lossmith.train.measure import measure_answers
 from lossmith.train.preflight import (
     Plan,
-    check_positions,
-    check_positions_by_task,
     plan_steps,
     tell,
-    unmarked_spans,
     without_gradient,
 )
 from lossmith.train.progress import LastLine
 from lossmith.train.run import processes
 from lossmith.train.stopping import EarlyStopping
-from lossmith.train.trainer import ObjectiveTrainer, Work
+from lossmith.train.trainer import Measure, ObjectiveTrainer, Work
 
 logger = logging.getLogger("lossmith")
 
@@ -71,37 +67,32 @@ def build_trainer(
     """
     train = config.train
     assert train is not None
-    objective = Objective(config.objective, tile_bytes=train.tile_mib * 2**20 if train.tile_mib else None)
-    rows = training_rows(prepared, train, seed=config.split_seed)
-    check_positions(prepared.audit["splits"]["train"], objective.terms)
-    idle = check_positions_by_task(rows["train"], objective.terms)
-    for sentence in (*idle, *unmarked_spans(prepared.audit, objective.terms), *without_gradient(objective.terms)):
+    task = task_of(config)
+    precision = choose_precision(device=train.device, dtype=config.model.dtype)
+    given = Given(config, prepared, prepared_tokenizer(prepared), precision)
+    written = Objective(config.objective, tile_bytes=train.tile_mib * 2**20 if train.tile_mib else None)
+    objective, counted = task.weigh(written, given)
+    rows = training_rows(prepared, train, seed=config.seed, columns=task.columns)
+    for sentence in (*task.check(objective, rows, given), *without_gradient(objective.terms)):
         warn(sentence)
     plan = plan_steps(train, records=len(rows["train"]), processes=processes(), terms=len(objective.terms))
     tell(plan, prepared.audit, say=logger.info, warn=warn)
     seed_everything(config.seed)
-    tokenizer = prepared_tokenizer(prepared)
-    precision = choose_precision(device=train.device, dtype=config.model.dtype)
-    loaded = load_model(starting_model(config), tokenizer, precision=precision, seed=config.seed)
+    loaded = task.load(starting_model(config), given, True)
     for sentence in (*precision.notes, *loaded.notes):
         logger.info("%s", sentence)
     for sentence in (*precision.warnings, *loaded.warnings):
         warn(sentence)
     if train.gradient_checkpointing:
         enable_gradient_checkpointing(loaded.model)
-    collate = collator(objective, tokenizer)
-    first = _to(collate([rows["train"][0]]), loaded.model)
-    check = verify_head(loaded.model, first, autocast=precision.autocast)
-    (warn if check.dense else logger.info)(check.sentence)
-    forward = CausalForward(
-        loaded.model,
-        real_tokens=len(tokenizer),
-        needs_embeddings=objective.needs_embeddings,
-        dense=check.dense is not None,
-    )
+    ready = task.ready(loaded, rows["train"][0], objective, given)
+    for sentence in ready.notes:
+        logger.info("%s", sentence)
+    for sentence in ready.warnings:
+        warn(sentence)
     run.update_manifest(
-        model=_model_facts(config, loaded, check=check, embedding_scale=forward.refresh_scale()),
-        objective=objective_facts(objective),
+        model=_model_facts(config, loaded, more=ready.facts),
+        objective=objective_facts(objective, counted),
         set_terms=[term.name for term in objective.terms if term.kind == "set"],
         device=str(precision.device),
         dtype=precision.name,
@@ -109,13 +100,15 @@ def build_trainer(
     )
     work = Work(
         objective=objective,
-        forward=forward,
+        forward=ready.forward,
         train=rows["train"],
         validation=rows.get("validation"),
-        collate=collate,
+        collate=task.collator(objective, given),
+        count=task.count,
         run=run,
         warn=warn,
-        measure=_measure(config, prepared, tokenizer, end_ids=loaded.end_ids, precision=precision),
+        figures=task.figures,
+        measure=_measure(task, loaded, given),
         share_steps=plan.share_steps,
         checkpoints_kept=train.save_total_limit,
         total_steps=plan.total_steps,
@@ -123,15 +116,13 @@ def build_trainer(
     return _trainer(work, loaded.model, config, plan=plan, precision=precision), loaded
 
 
-def _model_facts(config: Config, loaded: Loaded, *, check: HeadCheck, embedding_scale: float | None) -> dict[str, Any]:
+def _model_facts(config: Config, loaded: Loaded, *, more: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "base": config.model.base,
-        "family": check.family,
-        "head": {"path": "dense" if check.dense else "engine", "why": check.dense, "difference": check.difference},
         "adapter": config.model.resolved_adapter,
         "trainable_parameters": loaded.trainable,
         "parameters": loaded.total,
-        "embedding_scale": embedding_scale,
+        **more,
     }
 
 
@@ -171,18 +162,18 @@ def _trainer(work: Work, model: nn.Module, config: Config, *, plan: Plan, precis
     return trainer
 
 
-def training_rows(prepared: Prepared, train: TrainConfig, *, seed: int) -> dict[str, Rows]:
+def training_rows(prepared: Prepared, train: TrainConfig, *, seed: int, columns: Sequence[str]) -> dict[str, Rows]:
     """Rows of train and validation; validation is sampled by `max_eval_samples`.
 
     Raises DataError where evaluation is asked for and there is no validation split.
     """
     files = {split: prepared.split_file(split) for split in ("train", "validation")}
     assert files["train"] is not None
-    rows = {"train": Rows(files["train"])}
+    rows = {"train": Rows(files["train"], columns=columns)}
     if files["validation"] is not None:
-        whole = Rows(files["validation"])
+        whole = Rows(files["validation"], columns=columns)
         keep = sample(len(whole), train.max_eval_samples, seed=seed)
-        rows["validation"] = whole if keep is None else Rows(files["validation"], keep=keep)
+        rows["validation"] = whole if keep is None else Rows(files["validation"], columns=columns, keep=keep)
     elif train.eval_strategy != "no":
         raise DataError(
             "there is no validation split to evaluate on",
@@ -191,16 +182,6 @@ def training_rows(prepared: Prepared, train: TrainConfig, *, seed: int) -> dict[
             fix="raise data.split.validation, or set train.eval_strategy=no and train.load_best_model_at_end=false",
         )
     return rows
-
-
-def collator(objective: Objective, tokenizer: Any) -> Collator:
-    """The collator for the spans and tasks that the objective reads."""
-    names = sorted(set(objective.span_names) - {"answer"})
-    supervise_prompt = "prompt" in names
-    if supervise_prompt:
-        # All positions are the answer unless told apart; with the prompt among them they must be.
-        names = ["answer", *names]
-    return Collator(tokenizer.pad_token_id, tuple(names), supervise_prompt, objective.tasks)
 
 
 def early_stopping(train: TrainConfig) -> EarlyStopping:
@@ -275,19 +256,16 @@ def save(trainer: ObjectiveTrainer, loaded: Loaded, run: RunFolder, prepared: Pr
     run.update_manifest(trained=f"{run.manifest()['config_hash']}-{trainer.state.global_step}")
 
 
-def _measure(
-    config: Config, prepared: Prepared, tokenizer: Any, *, end_ids: Sequence[int], precision: Precision
-) -> Callable[[nn.Module], dict[str, float]] | None:
-    """How the best checkpoint is measured where it is chosen by a metric on generated text."""
-    train, file = config.train, prepared.split_file("validation")
-    # The loss and the value of each term are there at every evaluation.
-    there = ["loss", *(term.name for term in written_terms(config.objective))]
+def _measure(task: Task, loaded: Loaded, given: Given) -> Measure | None:
+    """How the best checkpoint is measured where it is chosen by a metric on the answers."""
+    train, file = given.config.train, given.prepared.split_file("validation")
+    # The loss, the value of each term and the figures are there at every evaluation.
+    there = ["loss", *(term.name for term in written_terms(given.config.objective)), *task.figures]
     if train is None or file is None or train.metric_for_best_model.removeprefix("eval_") in there:
         return None
     rows = Rows(file, columns=None)
-    keep = sample(len(rows), train.max_eval_samples, seed=config.split_seed)
-    rows = Rows(file, columns=None, keep=keep)
-    return measure_text(config, rows, tokenizer, end_ids=end_ids, precision=precision)
+    keep = sample(len(rows), train.max_eval_samples, seed=given.config.seed)
+    return measure_answers(task, Rows(file, columns=None, keep=keep), loaded, given)
 
 
 def prepared_tokenizer(prepared: Prepared) -> Any:
@@ -295,8 +273,3 @@ def prepared_tokenizer(prepared: Prepared) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(str(prepared.tokenizer))  # a folder of the cache  # nosec B615
-
-
-def _to(batch: Mapping[str, Any], model: Any) -> dict[str, Any]:
-    device = next(model.parameters()).device
-    return {name: value.to(device) for name, value in batch.items() if isinstance(value, torch.Tensor)}

@@ -1,43 +1,40 @@
-"""Text metrics on the validation rows while training, for a best checkpoint that is chosen by one of them."""
+"""Metrics on the validation rows while training, for a best checkpoint that is chosen by one of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
 
+import numpy as np
 from torch import nn
 
-from lossmith.config.schema import Config
 from lossmith.evaluate.measures import find_measures
 from lossmith.evaluate.predictions import Predictions
-from lossmith.models.precision import Precision
-from lossmith.tasks.predict import as_table, decode_rows
+from lossmith.models.load import Loaded
 from lossmith.tasks.rows import Rows
+from lossmith.tasks.task import Given, Task
+from lossmith.train.decision import decision_while_training
+from lossmith.train.trainer import Measure
 
 
-def measure_text(
-    config: Config, rows: Rows, tokenizer: Any, *, end_ids: Sequence[int], precision: Precision
-) -> Callable[[nn.Module], dict[str, float]]:
-    """A function from the model to the value of `metric_for_best_model` on the generated answers to `rows`.
+def measure_answers(task: Task, rows: Rows, loaded: Loaded, given: Given) -> Measure:
+    """A function from the model to the value of `metric_for_best_model` on its answers to `rows`.
 
-    They are generated in the number format of the training steps. A value that is undefined is left out; such an
-    evaluation chooses no checkpoint.
+    They are made in the number format of the training steps, or of the logits that the evaluation has seen. A value
+    that is undefined is left out; such an evaluation chooses no checkpoint.
     """
-    assert config.train is not None
-    name = config.train.metric_for_best_model.removeprefix("eval_")
-    measures = find_measures([name])
+    train = given.config.train
+    assert train is not None
+    measures = find_measures([train.metric_for_best_model.removeprefix("eval_")])
+    decision = decision_while_training(given)
 
-    def measure(model: nn.Module) -> dict[str, float]:
-        with precision.autocast():
-            outputs = decode_rows(
-                model,
-                tokenizer,
-                rows,
-                how=config.generate,
-                end_ids=end_ids,
-                seed=config.seed,
-            )
-            predictions = Predictions(as_table(rows, outputs), "the validation answers")
+    def measure(model: nn.Module, logits: Mapping[int, np.ndarray]) -> dict[str, float]:
+        with given.precision.autocast():
+            if task.scored is not None:
+                answers = task.scored(logits, given)
+            else:
+                answers = task.answers(replace(loaded, model=model), rows, given, None)
+            predictions = Predictions(task.table(rows, answers, given, decision), "the validation answers")
         values = {key: one.score(predictions).value() for key, one in measures.items()}
         return {key: float(value) for key, value in values.items() if value is not None}
 

@@ -10,11 +10,13 @@ from lossmith.config.load import prediction_hash
 from lossmith.config.schema import Config
 from lossmith.data.prepare import Prepared
 from lossmith.errors import DataError, InputError
-from lossmith.models.load import load_model, load_tokenizer
+from lossmith.models.base_tokenizer import load_tokenizer
 from lossmith.models.precision import choose_precision
-from lossmith.runs import RunFolder, read_json
-from lossmith.tasks.predict import decode_rows, write_predictions
+from lossmith.runs import RunFolder, read_json, write_json
+from lossmith.tasks.prepare import starting_model
 from lossmith.tasks.rows import Rows, sample
+from lossmith.tasks.task import Given, task_of
+from lossmith.train.decision import Decided, decide
 from lossmith.train.loop import FACTS_FILE, prepared_tokenizer
 from lossmith.train.run import prepare_in, stage, training_state
 
@@ -29,7 +31,7 @@ def predict_split(
     allow_other_template: bool = False,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Path:
-    """Generate an answer for each record of a split; returns the predictions file.
+    """Ask the model for each record of a split; returns the predictions file.
 
     Raises InputError for an unfinished training, a split without records, or a template that differs from the one
     the model was trained with (unless `allow_other_template`).
@@ -47,27 +49,39 @@ def predict_split(
         device = config.train.device if config.train else "auto"
         precision = choose_precision(device=device, dtype=config.model.dtype)
         if config.train is None:
-            model_config, tokenizer = config.model, prepared_tokenizer(prepared)
+            model_config, tokenizer = starting_model(config), prepared_tokenizer(prepared)
         else:
             _check_template(run, prepared, allow=allow_other_template)
             model_config = config.model.model_copy(update={"base": str(run.model), "add_tokens": []})
             tokenizer = load_tokenizer(model_config)
-        loaded = load_model(model_config, tokenizer, precision=precision, seed=config.seed, training=False)
+        task, given = task_of(config), Given(config, prepared, tokenizer, precision)
+        loaded = task.load(model_config, given, False)
         with precision.autocast():
-            outputs = decode_rows(
-                loaded.model,
-                tokenizer,
-                rows,
-                how=config.generate,
-                end_ids=loaded.end_ids,
-                seed=config.seed,
-                progress=progress,
-            )
-            count, failed = write_predictions(rows, outputs, run.predictions(split))
+            decided = decide(task, loaded, given)
+            if decided is not None:
+                keep_decision(run, decided)
+            outputs = task.answers(loaded, rows, given, progress)
+            decision = decided.decision if decided else None
+            count, failed = task.write(rows, outputs, run.predictions(split), given, decision)
     run.update_manifest(made_from={name: prediction_hash(config, run.manifest(), split=split)})
     told = f", {failed} of them failed and kept as rows with their reason" if failed else ""
     logger.info("%d records of %s predicted%s", count, split, told)
     return run.predictions(split)
+
+
+def keep_decision(run: RunFolder, decided: Decided) -> None:
+    """Write down how scores become classes: with the model, where the run has one, and in the manifest."""
+    told = decided.as_json()
+    facts = run.model / FACTS_FILE
+    if facts.exists():
+        write_json(facts, {**read_json(facts), "decision": told})
+    else:
+        write_json(run.path / "decision.json", told)
+    run.update_manifest(decision=None)
+    run.update_manifest(decision=told)
+    for sentence in decided.warnings:
+        logger.warning("%s", sentence)
+        run.add_warning(sentence)
 
 
 def _rows(prepared: Prepared, config: Config, split: str) -> Rows:

@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from lossmith.losses import Value
 from lossmith.losses.laws import DEAD_SHARE
+from lossmith.tasks.task import Figures, Parts
 
 DEAD_AFTER = 5
 
@@ -21,10 +24,11 @@ DEAD_AFTER = 5
 @dataclass
 class Tally:
     """Sums, counts and tokens of the micro-batches since the last line; saved with every checkpoint, so that the
-    first line after a resumed checkpoint is that of the undisturbed run.
+    first line after a resumed checkpoint is that of the undisturbed run. `figures` are told beside the terms.
     """
 
     weights: Mapping[str, float]
+    figures: tuple[str, ...] = ()
     sums: dict[str, Tensor | float] = field(default_factory=dict)
     counts: dict[str, Tensor | float] = field(default_factory=dict)
     tokens: int = 0
@@ -45,6 +49,13 @@ class Tally:
             self.counts[name] = self.counts.get(name, 0.0) + counts[name]
         self.new_tokens += tokens
 
+    def add_figures(self, figures: Figures) -> None:
+        """Add what one micro-batch tells beside the loss."""
+        for name in self.figures:
+            total, count = figures[name]
+            self.sums[name] = self.sums.get(name, 0.0) + total.detach()
+            self.counts[name] = self.counts.get(name, 0.0) + count
+
     def add_notes(self, notes: Mapping[str, Mapping[str, Tensor]], counts: Mapping[str, float | Tensor]) -> None:
         """Add the further figures of the terms in one micro-batch, each the mean over its units there."""
         for term, figures in notes.items():
@@ -64,7 +75,7 @@ class Tally:
         """Add the other processes' sums and counts to the first one's, and empty theirs."""
         rank = torch.distributed.get_rank() if _distributed() else 0
         for mine in (self.sums, self.counts):
-            local = {name: float(mine.get(name, 0.0)) for name in self.weights}
+            local = {name: float(mine.get(name, 0.0)) for name in (*self.weights, *self.figures)}
             mine.update(reduce_over_processes(local, device))
             if rank:
                 mine.clear()
@@ -94,13 +105,17 @@ class Tally:
         terms: dict[str, Any] = {}
         loss = 0.0
         for name, weight in self.weights.items():
-            count = float(self.counts.get(name, 0.0))
-            value = float(self.sums.get(name, 0.0)) / count if count else None
+            value = self._mean(name)
             terms[name] = {"value": value, "weight": weight, "share": self.shares.get(name)}
             loss += weight * value if value is not None else 0.0
+        figures = {name: self._mean(name) for name in self.figures}
         self.sums, self.counts, self.shares = {}, {}, {}
         dead = [name for name, measurements in self.quiet.items() if measurements >= DEAD_AFTER]
-        return {"loss": loss, "terms": terms, **({"dead": dead} if dead else {})}
+        return {"loss": loss, "terms": terms, **figures, **({"dead": dead} if dead else {})}
+
+    def _mean(self, name: str) -> float | None:
+        count = float(self.counts.get(name, 0.0))
+        return float(self.sums.get(name, 0.0)) / count if count else None
 
     def not_finite(self) -> list[str]:
         """The terms whose sum since the last line is no finite number; none where there is one term alone."""
@@ -139,6 +154,52 @@ class Tally:
         self.tokens, self.seconds_before = int(state["tokens"]), float(state["seconds"])
         self.shares, self.quiet = dict(state["shares"]), dict(state["quiet"])
         self.started = time.monotonic()
+
+
+@dataclass
+class Evaluation:
+    """What the batches of an evaluation add up to in this process; divided once, when all processes are together."""
+
+    weights: Mapping[str, float]
+    figures: tuple[str, ...] = ()
+    sums: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, float] = field(default_factory=dict)
+    logits: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def add(self, value: Value, parts: Parts, rows: Tensor) -> None:
+        """Add one batch; `rows` are its row numbers."""
+        found: dict[str, tuple[Any, Any]] = {name: (value.sums[name], value.counts[name]) for name in self.weights}
+        for name, (total, count) in {**found, **parts.figures()}.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(total)
+            self.counts[name] = self.counts.get(name, 0.0) + float(count)
+        if (logits := parts.logits()) is not None:
+            self.logits |= zip(rows.tolist(), logits.double().cpu().numpy(), strict=True)
+
+    def not_finite(self) -> list[str]:
+        """The terms whose sum so far is no finite number."""
+        return [name for name in self.weights if not math.isfinite(self.sums.get(name, 0.0))]
+
+    def metrics(self, device: torch.device) -> dict[str, float]:
+        """eval_loss, and the mean of every term and figure that has a count, over all processes."""
+        names = (*self.weights, *self.figures)
+        sums, counts = (
+            reduce_over_processes({name: own.get(name, 0.0) for name in names}, device)
+            for own in (self.sums, self.counts)
+        )
+        means = {name: sums[name] / counts[name] for name in names if counts[name]}
+        loss = sum(weight * means[name] for name, weight in self.weights.items() if name in means)
+        return {"eval_loss": loss, **{f"eval_{name}": mean for name, mean in means.items()}}
+
+    def all_logits(self) -> dict[int, np.ndarray]:
+        """Logits by row number of every process, in the order of the rows."""
+        found: list[Any] = [self.logits]
+        if _distributed():
+            found = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(found, self.logits)
+        together: dict[int, np.ndarray] = {}
+        for own in found:
+            together |= own
+        return dict(sorted(together.items()))
 
 
 def _distributed() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,16 @@ from transformers.trainer_utils import EvalLoopOutput
 from lossmith.errors import LossmithError
 from lossmith.losses import Objective
 from lossmith.runs import RunFolder, append_jsonl
-from lossmith.tasks.parts import Forward, Parts
 from lossmith.tasks.rows import Rows
+from lossmith.tasks.task import Collate, Forward, Parts
 from lossmith.train.checkpoints import STAGING, TALLY, complete_checkpoints, publish, rotate
 from lossmith.train.counting import CountingCollator
 from lossmith.train.progress import LiveProgress
-from lossmith.train.shares import few_examples
 from lossmith.train.stopping import EarlyStopping
-from lossmith.train.tally import Tally, reduce_over_processes
+from lossmith.train.tally import Evaluation, Tally, reduce_over_processes
 
+# A model and the logits by row number that the evaluation has seen, to metrics by name.
+Measure = Callable[[nn.Module, Mapping[int, np.ndarray]], dict[str, float]]
 SKIPPED_STEPS_ALLOWED = 20
 SHOWN_IDS = 16
 
@@ -41,10 +42,12 @@ class Work:
     forward: Forward
     train: Rows
     validation: Rows | None
-    collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
+    collate: Collate
+    count: Callable[[Objective, Mapping[str, Any]], dict[str, float]]
     run: RunFolder
     warn: Callable[[str], None]
-    measure: Callable[[nn.Module], dict[str, float]] | None = None
+    figures: tuple[str, ...] = ()
+    measure: Measure | None = None
     share_steps: int = 50
     checkpoints_kept: int | None = None
     total_steps: int = 0
@@ -72,7 +75,7 @@ class ObjectiveTrainer(Trainer):
             args=args,
             train_dataset=work.train,
             eval_dataset=work.validation,
-            data_collator=CountingCollator(work.collate, work.objective),
+            data_collator=CountingCollator(work.collate, work.objective, work.count),
             callbacks=callbacks,
             **rest,
         )
@@ -81,7 +84,7 @@ class ObjectiveTrainer(Trainer):
         self.model_accepts_loss_kwargs = True
         self.remove_callback(PrinterCallback)
         self.work = work
-        self.tally = Tally({t.name: t.weight for t in work.objective.terms})
+        self.tally = Tally({t.name: t.weight for t in work.objective.terms}, work.figures)
         self._window: dict[str, float] = {}
         self._window_rows: list[Tensor] = []
         self._finite: list[Tensor] = []
@@ -95,7 +98,7 @@ class ObjectiveTrainer(Trainer):
     ) -> tuple[list[Any], Tensor | int | None]:
         """Fetch a window and count every denominator over it and over all processes."""
         batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
-        window = {term.name: 0.0 for term in self.work.objective.terms}
+        window = {name: 0.0 for term in self.work.objective.terms for name in term.components}
         for batch in batches:
             for name, count in batch["counts"].items():
                 window[name] += count
@@ -127,14 +130,14 @@ class ObjectiveTrainer(Trainer):
             self._record_shares(parts)
         self.tally.add(value.sums, value.counts, inputs["tokens"])
         self.tally.add_notes(value.notes, value.counts)
+        self.tally.add_figures(parts.figures())
         self._finite.append(torch.isfinite(value.total.detach()))
         # DDP averages gradients over processes; the counts already hold all of them.
         return value.total * self.accelerator.num_processes
 
     def _record_shares(self, parts: Parts) -> None:
         self._measure_shares = False
-        parts = few_examples(parts, self.work.objective)
-        shares = parts.shares(self.work.objective, counts=self._window)
+        shares = parts.few(self.work.objective).shares(self.work.objective, counts=self._window)
         warm = self.state.global_step >= self.args.get_warmup_steps(self.state.max_steps)
         for name in self.tally.add_shares(shares, warm=warm):
             self.work.warn(
@@ -190,27 +193,18 @@ class ObjectiveTrainer(Trainer):
         assert rows is not None and model is not None
         self.work.forward.refresh_scale()
         model.eval()
-        sums = {term.name: 0.0 for term in self.work.objective.terms}
-        counts = dict(sums)
+        found = Evaluation(self.tally.weights, self.tally.figures)
         for batch in self._own_share(rows):
             with torch.no_grad(), self.compute_loss_context_manager():
-                value = self.work.forward(model, self._prepare_inputs(batch)).value(self.work.objective)
-            for name in sums:
-                sums[name] += float(value.sums[name])
-                counts[name] += float(value.counts[name])
-            if terms := [name for name, total in sums.items() if not math.isfinite(total)]:
+                parts = self.work.forward(model, self._prepare_inputs(batch))
+                found.add(parts.value(self.work.objective), parts, batch["rows"])
+            if terms := found.not_finite():
                 step = self.state.global_step
                 raise self._not_finite("evaluation loss", rows, batch["rows"], step=step, terms=terms)
-        device = self.args.device
-        sums, counts = reduce_over_processes(sums, device), reduce_over_processes(counts, device)
-        metrics = {"eval_loss": 0.0}
-        for term in self.work.objective.terms:
-            if counts[term.name]:
-                value_of_term = sums[term.name] / counts[term.name]
-                metrics[f"eval_{term.name}"] = value_of_term
-                metrics["eval_loss"] += term.weight * value_of_term
+        metrics = found.metrics(self.args.device)
         if self.work.measure is not None:
-            metrics |= {f"eval_{name}": value for name, value in self.work.measure(model).items()}
+            measured = self.work.measure(model, found.all_logits())
+            metrics |= {f"eval_{name}": value for name, value in measured.items()}
         nothing = np.empty(0)
         return EvalLoopOutput(predictions=nothing, label_ids=nothing, metrics=metrics, num_samples=len(rows))
 

@@ -1,20 +1,24 @@
-"""What a task hands to the objective: positions already aligned with the labels they predict."""
+"""What a task over tokens hands to the objective: positions already aligned with the labels they predict."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lossmith.losses import Head, Objective, Value
+from lossmith.tasks.task import Figures
+
+# Enough for a ratio of norms, few enough that a measurement costs a fraction of a step.
+POSITIONS = 128
 
 
 @dataclass(frozen=True)
-class Parts:
+class TokenParts:
     """Inputs of one call of the objective.
 
     hidden (positions, width); labels, examples and each span (positions,); embeddings is (matrix, scale) where a
@@ -40,28 +44,44 @@ class Parts:
         with self._exact():
             return call(*positional, **named, counts=counts)
 
+    def few(self, objective: Objective) -> TokenParts:
+        """Whole examples of a micro-batch: for each term the first that it reads, then others up to about POSITIONS.
+
+        A term over the micro-batch as one set has another gradient on a part of it: where there is one, all stay.
+        """
+        if any(term.unit == "set" for term in objective.terms):
+            return self
+        chosen = torch.zeros_like(self.labels, dtype=torch.bool)
+        for term in objective.terms:
+            read = Objective.of((term,)).reads(self.labels, self.spans)
+            if read.any() and not (read & chosen).any():
+                chosen |= self.examples == self.examples[read][0]
+        for example in self.examples.unique().tolist():
+            if int(chosen.sum()) >= POSITIONS:
+                break
+            chosen |= self.examples == example
+        return replace(
+            self,
+            hidden=self.hidden.detach()[chosen],
+            labels=self.labels[chosen],
+            spans={name: span[chosen] for name, span in self.spans.items()},
+            examples=self.examples[chosen],
+        )
+
     def shares(self, objective: Objective, *, counts: Mapping[str, float] | None = None) -> dict[str, float]:
         """Each term's share of the gradient here."""
         positional, named = self.arguments()
         with self._exact():
             return objective.shares(*positional, **named, counts=counts)
 
+    def figures(self) -> Figures:
+        """None: a token is no answer."""
+        return {}
+
+    def logits(self) -> None:
+        """None: those of a vocabulary are never held."""
+        return
+
     def _exact(self) -> AbstractContextManager[object]:
         # Statistics are kept in fp32 or more, whatever autocast does to the model.
         return torch.autocast(self.hidden.device.type, enabled=False)
-
-
-class Forward(Protocol):
-    """How a task carries a batch through a model."""
-
-    def __call__(self, wrapped: nn.Module, batch: dict[str, Any], /) -> Parts:
-        """The positions of a batch."""
-        ...
-
-    def refresh_scale(self) -> float | None:
-        """Measure the spread of the input embeddings, where a term asks for it, as they are now.
-
-        Called before each window and each evaluation: the scale is a constant of the window, and neither evaluations
-        nor a resumed training have a part in it.
-        """
-        ...
