@@ -14,7 +14,7 @@ from lossmith.data.labelling import CLASSIFICATION as TASK
 from lossmith.data.labelling import NAME, WORD, Labelling
 from lossmith.data.layout import lay_out
 from lossmith.data.records import Record
-from lossmith.data.rendered import Encoded, Rendered
+from lossmith.data.rendered import Encoded, HeadText, Rendered
 from lossmith.data.template import Template
 from lossmith.data.template_form import ChatMessages, PromptAnswer
 from lossmith.errors import ConfigError, DataError, InputError
@@ -91,12 +91,13 @@ class LabelAnswers:
             )
         return cls(template, tokenizer, words, answer_schema(tuple(words.values()), tuple(keys)), keys)
 
-    def ids(self, record: Record, rendered: Rendered) -> Answers:
+    def ids(self, record: Record, rendered: Rendered | HeadText) -> Answers:
         """The ids of every class's answer, after the prompt that `rendered`, the record's own text, has.
 
         Written anew for each record only where the answer reads more of it than its label. Raises DataError, naming
         the record, where two classes have the same answer, and where its own is none that the schema accepts.
         """
+        assert isinstance(rendered, Rendered), "a head has no answers"
         if self.schema is not None:
             self._check_target(record, rendered)
         if self._shared is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+_LAYOUT = "support_avx512bf16_for_cpu"
+
 
 def keep_one_layout(model: nn.Module) -> None:
     """Keep bitsandbytes from rewriting 4-bit layers when they are first asked in eval mode.
@@ -13,5 +15,5 @@ def keep_one_layout(model: nn.Module) -> None:
     middle of training would end the training of all layers below.
     """
     for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
+        if hasattr(module, _LAYOUT):
+            setattr(module, _LAYOUT, False)
