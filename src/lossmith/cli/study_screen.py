@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -30,7 +31,7 @@ def print_cv(study: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
     print_rows(rows, title=f"{results['kind']}, {results['folds']} folds{repeats}, {results['n']} records")
     typer.echo("")
     print_metrics(metrics, title=f"out-of-fold predictions of {metrics['n']} records, pooled")
-    typer.echo(f"study: {study['path']}")
+    typer.echo(f"report: {Path(study['path']) / 'report.html'}")
 
 
 def print_ablation(study: Mapping[str, Any]) -> None:
@@ -57,7 +58,7 @@ def print_ablation(study: Mapping[str, Any]) -> None:
     reasons = {one["reason"] for one in results["comparisons"] if one["p"] is None and one["reason"]}
     for reason in sorted(reasons):
         typer.echo(f"no p value: {reason}")
-    typer.echo(f"study: {study['path']}")
+    typer.echo(f"report: {Path(study['path']) / 'report.html'}")
 
 
 def _bounds(found: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from lossmith.config.load import load_config, require_complete
 from lossmith.config.schema import Config
 from lossmith.errors import ConfigError, unknown_name
+from lossmith.report.studies.page import write_study_report
 from lossmith.stages import ConfigLike
 from lossmith.studies.ablation_table import ablation_table
 from lossmith.studies.children import Child, child_of
@@ -49,6 +50,7 @@ def carry_out_ablation(
         processes = processes_for(settings, len(children), asked=settings.ablate.processes)
         rows = carry_out_study(study, settings, children, processes=processes, progress=progress)
         held = study.write(settings, rows, results=ablation_table(study, settings, rows))
+        write_study_report(study.path)
     return {"path": str(study.path), **held}
 
 

@@ -7,11 +7,13 @@ from typing import Any
 
 from lossmith.config.load import load_config, require_complete
 from lossmith.config.schema import Config
+from lossmith.report.studies.page import write_study_report
 from lossmith.runs import RunFolder, read_json
 from lossmith.stages import ConfigLike
 from lossmith.studies.children import Child
 from lossmith.studies.folder import StudyFolder, check_whole, claim_study
 from lossmith.studies.folds import fold_children, resolved_kind
+from lossmith.studies.leak_check import check_leaks
 from lossmith.studies.over_folds import over_folds
 from lossmith.studies.pooling import pooled_name, write_pooled
 from lossmith.studies.study import Progress, carry_out_study
@@ -30,14 +32,17 @@ def cv(config: ConfigLike, overrides: Sequence[str] = (), *, progress: Progress 
 
     check_names(settings)
     resolved_kind(settings)
-    study = claim_study(settings, "cv")
+    study = claim_study(settings, "cv", growing=("allow_leaks",))
     with study.files.lock():
         children = fold_children(study, settings)
+        leaks = check_leaks(children, allowed=settings.cv.allow_leaks)
         processes = processes_for(settings, len(children), asked=settings.cv.processes)
         rows = carry_out_study(study, settings, children, processes=processes, progress=progress)
         check_whole(rows, what="folds")
-        results = _results(study, settings, children, rows)
-        return {"path": str(study.path), **study.write(settings, rows, results=results)}
+        results = {**_results(study, settings, children, rows), "leaks": leaks}
+        held = study.write(settings, rows, results=results)
+        write_study_report(study.path)
+    return {"path": str(study.path), **held}
 
 
 def _results(

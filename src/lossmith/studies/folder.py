@@ -71,7 +71,7 @@ def claim_study(config: Config, kind: Kind, *, growing: Collection[str] = ()) ->
     """The study's folder under runs_dir: its name, or its name and a stamp where something else holds that name.
 
     A study is the same when the configuration that trains is, and the keys of the group `kind` are; `growing` names
-    keys of that group that may change while it stays the same study (how many seeds, how many trials). Nothing is
+    keys of that group that may change while it stays the same study (how many seeds, what is allowed). Nothing is
     written: a study that is refused leaves the name to the next. Raises InputError where both names are taken.
     """
     digest = question_hash(config, kind, growing=growing)
