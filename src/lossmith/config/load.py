@@ -71,6 +71,14 @@ def check(composed: Composed) -> Config:
             expected="the column that names it",
             fix="data.task=COLUMN",
         )
+    weighed = [term.where for term in written_terms(config.objective) if term.weights_by and term.weight]
+    if weighed and config.data.group is None:
+        raise ConfigError(
+            f"{weighed[0]}.weights_by needs to know each record's group",
+            got="data.group is null",
+            expected="the column that names it",
+            fix=f"data.group=COLUMN, or ~{weighed[0]}.weights_by",
+        )
     for metric in config.evaluate.metrics:
         if ":" not in metric and metric not in METRICS:
             raise unknown_name("metric", metric, METRICS, where="evaluate.metrics")

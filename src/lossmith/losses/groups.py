@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -105,6 +105,20 @@ class GroupWeights:
                 expected=f"0 to {len(self.names) - 1}, or -1 for no group",
             )
         return torch.where(groups < 0, len(self.names), groups)
+
+
+def group_names(terms: Iterable[Weighed]) -> tuple[str, ...]:
+    """The names that Outputs.groups counts by, none where no term weighs by group."""
+    return next((term.groups.names for term in terms if term.groups is not None), ())
+
+
+class Weighed(Protocol):
+    """A term, with its weights by group where it has them."""
+
+    @property
+    def groups(self) -> GroupWeights | None:
+        """None for a term that does not weigh by group."""
+        ...
 
 
 def count_groups(

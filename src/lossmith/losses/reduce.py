@@ -118,6 +118,21 @@ def value_of(term: Term, sums: Mapping[str, float | Tensor], counts: Mapping[str
     return _add_up(portions, sums) if any(portion.divisor for portion in portions) else None
 
 
+def by_group(
+    terms: Sequence[Term], sums: Mapping[str, float | Tensor], counts: Mapping[str, float]
+) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Of each term that weighs by group, what its groups weigh and their mean losses, None where none was counted."""
+    found: dict[str, dict[str, dict[str, float | None]]] = {}
+    for term in terms:
+        if term.groups is None:
+            continue
+        own = found[term.name] = {}
+        for name, weight, component in zip(term.groups.names, term.groups.weights, term.components, strict=False):
+            count = float(counts.get(component, 0.0))
+            own[name] = {"weight": weight, "value": float(sums[component]) / count if count else None}
+    return found
+
+
 def _add_up(portions: Sequence[Portion], sums: Mapping[str, float | Tensor]) -> float:
     held = [(float(sums[name]), weight, divisor) for name, weight, divisor in portions if divisor]
     return math.fsum(weight * total / divisor for total, weight, divisor in held)

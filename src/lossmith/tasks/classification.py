@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +17,7 @@ from lossmith.config.model import ModelConfig
 from lossmith.errors import ConfigError, DataError, LossmithError
 from lossmith.labels import Classes
 from lossmith.losses import LabelCounts, Objective, Outputs
+from lossmith.losses.groups import group_names
 from lossmith.models.base_tokenizer import require_pad_token
 from lossmith.models.class_head import ClassHead
 from lossmith.models.classifier import load_classifier
@@ -54,6 +57,7 @@ class ClassCollator:
 
     labels: (examples,) places of classes for softmax; (examples, outputs) of 0 and 1 for sigmoid. Where the tokenizer
     tells the two texts of a pair apart by type ids, the batch has them. Each of `tasks` is a mask of its records.
+    groups: (examples,) places among the `groups` that terms weigh by, -1 for another or none.
     """
 
     pad_token_id: int
@@ -61,6 +65,7 @@ class ClassCollator:
     head: ClassHead
     type_ids: bool = False
     tasks: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Batch some rows."""
@@ -79,6 +84,9 @@ class ClassCollator:
             "attention_mask": torch.from_numpy(attention),
             "labels": self._labels([row["label"] for row in rows]),
             "tasks": {task: torch.tensor([row["task"] == task for row in rows]) for task in self.tasks},
+            "groups": torch.tensor(
+                [self.groups.index(row["group"]) if row["group"] in self.groups else -1 for row in rows]
+            ),
             "rows": torch.tensor([row["row"] for row in rows]),
             "tokens": int(attention.sum()),
         }
@@ -98,7 +106,7 @@ class ClassForward:
     def __call__(self, wrapped: nn.Module, batch: dict[str, Any]) -> ClassParts:
         """Logits and labels of a batch."""
         logits = wrapped(**{name: batch[name] for name in _INPUTS if name in batch}).logits
-        return ClassParts(Outputs(logits=logits, labels=batch["labels"], tasks=batch["tasks"]))
+        return ClassParts(Outputs(logits=logits, labels=batch["labels"], groups=batch["groups"], tasks=batch["tasks"]))
 
     def refresh_scale(self) -> None:
         """Nothing: no term of a class head reads embeddings."""
@@ -114,6 +122,7 @@ def collator(objective: Objective, given: Given) -> ClassCollator:
         head_of(given),
         type_ids="token_type_ids" in tokenizer.model_input_names,
         tasks=objective.tasks,
+        groups=group_names(objective.terms),
     )
 
 
@@ -123,7 +132,18 @@ def weigh(objective: Objective, given: Given) -> tuple[Objective, dict[str, list
     found = dict(zip(classes.names, classes.counts["train"], strict=True))
     positives = tuple(found[name] for name in head.names)
     counts = LabelCounts(head.names, positives, classes.examples["train"], declared=classes.declared)
-    return objective.weighted_by(counts)
+    weighted, facts = objective.weighted_by(counts)
+    if not any(term.weights_by for term in weighted.terms):
+        return weighted, facts
+    file = given.prepared.split_file("train")
+    assert file is not None, "there is a training split where terms are weighed"
+    table = pq.read_table(file, columns=["task", "group"])
+    records = Counter(zip(*(table.column(name).to_pylist() for name in ("task", "group")), strict=True))
+    grouped, by_group = weighted.grouped_by(records, sorted({group for _, group in records if group is not None}))
+    return grouped, {
+        term.name: [*facts.get(term.name, []), *([by_group[term.name]] if term.name in by_group else [])]
+        for term in grouped.terms
+    }
 
 
 def check_labels(given: Given) -> list[str]:
@@ -211,7 +231,8 @@ def check_lengths(loaded: Loaded, given: Given) -> None:
 
 def count(objective: Objective, batch: Mapping[str, Any]) -> dict[str, float]:
     """The denominators of the terms for the labels of a batch."""
-    return objective.counts_on_outputs(Outputs(labels=batch["labels"], tasks=batch["tasks"]))
+    truth = Outputs(labels=batch["labels"], groups=batch["groups"], tasks=batch["tasks"])
+    return objective.counts_on_outputs(truth)
 
 
 @torch.no_grad()
@@ -257,7 +278,7 @@ def _on(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
 
 
 HEAD = Task(
-    columns=("id", "task", "input_ids", "pair_start", "label"),
+    columns=("id", "group", "task", "input_ids", "pair_start", "label"),
     check_tokenizer=require_pad_token,
     weigh=weigh,
     check=lambda _objective, _rows, given: check_labels(given),

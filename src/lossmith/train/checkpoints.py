@@ -12,6 +12,7 @@ from lossmith.runs import RunFolder, read_jsonl, write_text
 
 STAGING = ".staging"
 TALLY = "tally.json"
+GROUPS = "groups.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 

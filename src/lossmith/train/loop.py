@@ -50,6 +50,7 @@ from lossmith.train.preflight import (
 )
 from lossmith.train.progress import LastLine
 from lossmith.train.run import processes
+from lossmith.train.samplers import Drawing, corrected_twice, plan_drawing
 from lossmith.train.stopping import EarlyStopping
 from lossmith.train.trainer import Measure, ObjectiveTrainer, Work
 
@@ -73,8 +74,10 @@ def build_trainer(
     written = Objective(config.objective, tile_bytes=train.tile_mib * 2**20 if train.tile_mib else None)
     objective, counted = task.weigh(written, given)
     rows = training_rows(prepared, train, seed=config.seed, columns=task.columns)
-    for sentence in (*task.check(objective, rows, given), *without_gradient(objective.terms)):
+    doubtful = (*without_gradient(objective.terms), *corrected_twice(train.sampler, written_terms(config.objective)))
+    for sentence in (*task.check(objective, rows, given), *doubtful):
         warn(sentence)
+    drawing = _drawing(run, train, prepared)
     plan = plan_steps(train, records=len(rows["train"]), processes=processes(), terms=len(objective.terms))
     tell(plan, prepared.audit, say=logger.info, warn=warn)
     seed_everything(config.seed)
@@ -112,8 +115,20 @@ def build_trainer(
         share_steps=plan.share_steps,
         checkpoints_kept=train.save_total_limit,
         total_steps=plan.total_steps,
+        drawing=drawing,
     )
     return _trainer(work, loaded.model, config, plan=plan, precision=precision), loaded
+
+
+def _drawing(run: RunFolder, train: TrainConfig, prepared: Prepared) -> Drawing | None:
+    """How train.sampler draws the training records, told and kept."""
+    file = prepared.split_file("train")
+    assert file is not None
+    drawing = plan_drawing(train.sampler, file, prepared.classes)
+    if drawing is not None:
+        logger.info("%s", drawing.sentence())
+        run.update_manifest(sampler=drawing.facts())
+    return drawing
 
 
 def _model_facts(config: Config, loaded: Loaded, *, more: Mapping[str, Any]) -> dict[str, Any]:

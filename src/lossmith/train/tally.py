@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lossmith.losses import Value
+from lossmith.losses import Term, Value
 from lossmith.losses.laws import DEAD_SHARE
+from lossmith.losses.reduce import by_group, value_of
 from lossmith.tasks.task import Figures, Parts
 
 DEAD_AFTER = 5
@@ -27,7 +28,7 @@ class Tally:
     first line after a resumed checkpoint is that of the undisturbed run. `figures` are told beside the terms.
     """
 
-    weights: Mapping[str, float]
+    terms: Sequence[Term]
     figures: tuple[str, ...] = ()
     sums: dict[str, Tensor | float] = field(default_factory=dict)
     counts: dict[str, Tensor | float] = field(default_factory=dict)
@@ -42,7 +43,7 @@ class Tally:
 
     def add(self, sums: Mapping[str, Tensor], counts: Mapping[str, float | Tensor], tokens: int) -> None:
         """Add one micro-batch; stays on the device, so that no step waits for it."""
-        for name in self.weights:
+        for name in components_of(self.terms):
             # mps has no float64.
             wide = torch.float32 if sums[name].device.type == "mps" else torch.float64
             self.sums[name] = self.sums.get(name, 0.0) + sums[name].detach().to(wide)
@@ -75,7 +76,7 @@ class Tally:
         """Add the other processes' sums and counts to the first one's, and empty theirs."""
         rank = torch.distributed.get_rank() if _distributed() else 0
         for mine in (self.sums, self.counts):
-            local = {name: float(mine.get(name, 0.0)) for name in (*self.weights, *self.figures)}
+            local = {name: float(mine.get(name, 0.0)) for name in (*components_of(self.terms), *self.figures)}
             mine.update(reduce_over_processes(local, device))
             if rank:
                 mine.clear()
@@ -100,18 +101,21 @@ class Tally:
         """Loss and terms since the last line; starts the next one.
 
         Each value is its sum over its count, and the loss is their weighted sum, so a line is exact whatever the
-        micro-batches were.
+        micro-batches were. Weights that follow the losses are those of the line's end.
         """
+        sums, counts = self.sums, {name: float(count) for name, count in self.counts.items()}
         terms: dict[str, Any] = {}
         loss = 0.0
-        for name, weight in self.weights.items():
-            value = self._mean(name)
-            terms[name] = {"value": value, "weight": weight, "share": self.shares.get(name)}
-            loss += weight * value if value is not None else 0.0
+        for term in self.terms:
+            value = value_of(term, sums, counts)
+            terms[term.name] = {"value": value, "weight": term.weight, "share": self.shares.get(term.name)}
+            loss += term.weight * value if value is not None else 0.0
         figures = {name: self._mean(name) for name in self.figures}
+        groups = by_group(self.terms, sums, counts)
         self.sums, self.counts, self.shares = {}, {}, {}
         dead = [name for name, measurements in self.quiet.items() if measurements >= DEAD_AFTER]
-        return {"loss": loss, "terms": terms, **figures, **({"dead": dead} if dead else {})}
+        more = {name: held for name, held in (("groups", groups), ("dead", dead)) if held}
+        return {"loss": loss, "terms": terms, **figures, **more}
 
     def _mean(self, name: str) -> float | None:
         count = float(self.counts.get(name, 0.0))
@@ -119,8 +123,7 @@ class Tally:
 
     def not_finite(self) -> list[str]:
         """The terms whose sum since the last line is no finite number; none where there is one term alone."""
-        wrong = [name for name, total in self.sums.items() if not math.isfinite(float(total))]
-        return wrong if len(self.weights) > 1 else []
+        return _not_finite(self.terms, self.sums) if len(self.terms) > 1 else []
 
     @property
     def seconds(self) -> float:
@@ -160,7 +163,7 @@ class Tally:
 class Evaluation:
     """What the batches of an evaluation add up to in this process; divided once, when all processes are together."""
 
-    weights: Mapping[str, float]
+    terms: Sequence[Term]
     figures: tuple[str, ...] = ()
     sums: dict[str, float] = field(default_factory=dict)
     counts: dict[str, float] = field(default_factory=dict)
@@ -168,7 +171,7 @@ class Evaluation:
 
     def add(self, value: Value, parts: Parts, rows: Tensor) -> None:
         """Add one batch; `rows` are its row numbers."""
-        found: dict[str, tuple[Any, Any]] = {name: (value.sums[name], value.counts[name]) for name in self.weights}
+        found: dict[str, tuple[Any, Any]] = {name: (total, value.counts[name]) for name, total in value.sums.items()}
         for name, (total, count) in {**found, **parts.figures()}.items():
             self.sums[name] = self.sums.get(name, 0.0) + float(total)
             self.counts[name] = self.counts.get(name, 0.0) + float(count)
@@ -177,18 +180,19 @@ class Evaluation:
 
     def not_finite(self) -> list[str]:
         """The terms whose sum so far is no finite number."""
-        return [name for name in self.weights if not math.isfinite(self.sums.get(name, 0.0))]
+        return _not_finite(self.terms, self.sums)
 
     def metrics(self, device: torch.device) -> dict[str, float]:
         """eval_loss, and the mean of every term and figure that has a count, over all processes."""
-        names = (*self.weights, *self.figures)
+        names = (*components_of(self.terms), *self.figures)
         sums, counts = (
             reduce_over_processes({name: own.get(name, 0.0) for name in names}, device)
             for own in (self.sums, self.counts)
         )
-        means = {name: sums[name] / counts[name] for name in names if counts[name]}
-        loss = sum(weight * means[name] for name, weight in self.weights.items() if name in means)
-        return {"eval_loss": loss, **{f"eval_{name}": mean for name, mean in means.items()}}
+        means = {term.name: mean for term in self.terms if (mean := value_of(term, sums, counts)) is not None}
+        loss = sum(term.weight * means[term.name] for term in self.terms if term.name in means)
+        figures = {name: sums[name] / counts[name] for name in self.figures if counts[name]}
+        return {"eval_loss": loss, **{f"eval_{name}": mean for name, mean in {**means, **figures}.items()}}
 
     def all_logits(self) -> dict[int, np.ndarray]:
         """Logits by row number of every process, in the order of the rows."""
@@ -200,6 +204,15 @@ class Evaluation:
         for own in found:
             together |= own
         return dict(sorted(together.items()))
+
+
+def components_of(terms: Sequence[Term]) -> list[str]:
+    """What the sums and counts of terms are called."""
+    return [name for term in terms for name in term.components]
+
+
+def _not_finite(terms: Sequence[Term], sums: Mapping[str, float | Tensor]) -> list[str]:
+    return [term.name for term in terms if not all(math.isfinite(float(sums.get(n, 0.0))) for n in term.components)]
 
 
 def _distributed() -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
@@ -22,11 +22,13 @@ from lossmith.losses import Objective
 from lossmith.runs import RunFolder, append_jsonl
 from lossmith.tasks.rows import Rows
 from lossmith.tasks.task import Collate, Forward, Parts
-from lossmith.train.checkpoints import STAGING, TALLY, complete_checkpoints, publish, rotate
+from lossmith.train.checkpoints import GROUPS, STAGING, TALLY, complete_checkpoints, publish, rotate
 from lossmith.train.counting import CountingCollator
+from lossmith.train.group_losses import GroupLosses
 from lossmith.train.progress import LiveProgress
+from lossmith.train.samplers import Drawing, DrawnRows
 from lossmith.train.stopping import EarlyStopping
-from lossmith.train.tally import Evaluation, Tally, reduce_over_processes
+from lossmith.train.tally import Evaluation, Tally, components_of, reduce_over_processes
 
 # A model and the logits by row number that the evaluation has seen, to metrics by name.
 Measure = Callable[[nn.Module, Mapping[int, np.ndarray]], dict[str, float]]
@@ -51,6 +53,7 @@ class Work:
     share_steps: int = 50
     checkpoints_kept: int | None = None
     total_steps: int = 0
+    drawing: Drawing | None = None
     progress: LiveProgress = field(default_factory=LiveProgress)
 
 
@@ -84,7 +87,8 @@ class ObjectiveTrainer(Trainer):
         self.model_accepts_loss_kwargs = True
         self.remove_callback(PrinterCallback)
         self.work = work
-        self.tally = Tally({t.name: t.weight for t in work.objective.terms}, work.figures)
+        self.tally = Tally(work.objective.terms, work.figures)
+        self.group_losses = GroupLosses(work.objective.terms)
         self._window: dict[str, float] = {}
         self._window_rows: list[Tensor] = []
         self._finite: list[Tensor] = []
@@ -98,7 +102,7 @@ class ObjectiveTrainer(Trainer):
     ) -> tuple[list[Any], Tensor | int | None]:
         """Fetch a window and count every denominator over it and over all processes."""
         batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
-        window = {name: 0.0 for term in self.work.objective.terms for name in term.components}
+        window = dict.fromkeys(components_of(self.work.objective.terms), 0.0)
         for batch in batches:
             for name, count in batch["counts"].items():
                 window[name] += count
@@ -108,7 +112,7 @@ class ObjectiveTrainer(Trainer):
         self.work.forward.refresh_scale()
         step = self.state.global_step + 1
         # A term alone has all of the gradient, unless its formula has none.
-        shared = len(window) > 1 or any(":" in term.loss for term in self.work.objective.terms)
+        shared = len(self.work.objective.terms) > 1 or any(":" in term.loss for term in self.work.objective.terms)
         self._measure_shares = shared and (step == 1 or step % self.work.share_steps == 0)
         return batches, torch.tensor(sum(self._window.values()))
 
@@ -131,6 +135,7 @@ class ObjectiveTrainer(Trainer):
         self.tally.add(value.sums, value.counts, inputs["tokens"])
         self.tally.add_notes(value.notes, value.counts)
         self.tally.add_figures(parts.figures())
+        self.group_losses.add(value.sums)
         self._finite.append(torch.isfinite(value.total.detach()))
         # DDP averages gradients over processes; the counts already hold all of them.
         return value.total * self.accelerator.num_processes
@@ -169,6 +174,7 @@ class ObjectiveTrainer(Trainer):
         allowed = SKIPPED_STEPS_ALLOWED if scaler is not None and scaler.is_enabled() else 1
         if self._skipped >= allowed:
             raise self._not_finite("gradient", self.work.train, torch.cat(self._window_rows), step=step)
+        self.group_losses.follow(self._window, self.args.device)
         return norm
 
     def _not_finite(
@@ -187,13 +193,20 @@ class ObjectiveTrainer(Trainer):
 
     # -- evaluation ------------------------------------------------------------------------------------------------
 
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
+        """The rows of each epoch, as train.sampler draws them."""
+        drawing = self.work.drawing
+        if drawing is None:
+            return super()._get_train_sampler(train_dataset)
+        return DrawnRows(drawing.probability, seed=self.args.seed)
+
     def evaluation_loop(self, dataloader: DataLoader[Any], *_: Any, **__: Any) -> EvalLoopOutput:
         """Exact loss over the validation rows: sums and counts are added up, and divided once at the end."""
         rows, model = self.work.validation, self.model
         assert rows is not None and model is not None
         self.work.forward.refresh_scale()
         model.eval()
-        found = Evaluation(self.tally.weights, self.tally.figures)
+        found = Evaluation(self.tally.terms, self.tally.figures)
         for batch in self._own_share(rows):
             with torch.no_grad(), self.compute_loss_context_manager():
                 parts = self.work.forward(model, self._prepare_inputs(batch))
@@ -278,6 +291,7 @@ class ObjectiveTrainer(Trainer):
             staged = folder / STAGING / f"checkpoint-{self.state.global_step}"
             self.state.save_to_json(str(staged / TRAINER_STATE_NAME))
             self.tally.save(staged / TALLY)
+            self.group_losses.save(staged / GROUPS)
             publish(staged, folder)
             rotate(folder, limit=self.work.checkpoints_kept, best=best)
         self.accelerator.wait_for_everyone()
@@ -289,8 +303,9 @@ class ObjectiveTrainer(Trainer):
         return path if step == self.state.global_step or path.exists() else None
 
     def restore(self, checkpoint: Path) -> None:
-        """Take up the tally that lies in a checkpoint; the Trainer restores the rest."""
+        """Take up the tally and the weights of groups that lie in a checkpoint; the Trainer restores the rest."""
         self.tally.restore(checkpoint / TALLY, first=self.is_world_process_zero())
+        self.group_losses.restore(checkpoint / GROUPS)
 
     def is_finished(self, checkpoint: Path, total_steps: int) -> bool:
         """Whether training had ended when this checkpoint was taken, by its steps or by patience."""
