@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import Annotated
@@ -83,6 +84,8 @@ def main() -> None:
     # Before torch loads: where another program holds one of two cores, threads that spin for each other make a step of
     # a small model many times as long; a short spin costs little there and nothing on idle cores (docs/benchmarks.md).
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # Where bitsandbytes is installed, peft imports it for every model, and it warns of a kernel that nobody asked for.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     debug = "--debug" in sys.argv
     if debug:
         # Accepted wherever it stands, so that it can be added at the end of a failed command.
