@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from lossmith.data.audit.labels import group_table
 from lossmith.data.audit.table import audit_table
 from lossmith.evaluate.rows import comparison_rows, figure_rows
 
@@ -61,9 +62,13 @@ def print_comparison(comparison: Mapping[str, Any]) -> None:
 
 
 def print_audit(audit: Mapping[str, Any]) -> None:
-    """The audit as a table, then its warnings."""
+    """The audit as tables, then its warnings."""
     head, *lines = audit_table(audit)
     print_rows([dict(zip(head, line, strict=True)) for line in lines])
+    if groups := group_table(audit):
+        head, *lines = groups
+        rows = [dict(zip(head, line, strict=True)) for line in lines]
+        print_rows(rows, title="labels by group: train / validation / test")
     for sentence in audit["warnings"]:
         typer.echo(f"warning: {sentence}", err=True)
 

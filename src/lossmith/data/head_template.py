@@ -62,6 +62,11 @@ class HeadTemplate:
         return self.variables
 
     @property
+    def judged_variables(self) -> frozenset[str]:
+        """Those of the text alone: a pair is what it is judged by, the same for many records."""
+        return self.parts[0].variables
+
+    @property
     def span_names(self) -> frozenset[str]:
         """Names that the template or `data.spans` can mark."""
         return self.field_spans.union(*(part.spans for part in self.parts))
@@ -104,6 +109,11 @@ class HeadTemplate:
         texts = [part.render(record.fields) for part in self.parts]
         check_unicode(texts)
         return "\n".join(texts)
+
+    def written(self, record: RecordLike | Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+        """The record as other tools read it: text, and pair where there is one; raises RecordError as `render` does."""
+        found = self.render(record, tokenizer)
+        return {"text": found.first, **({} if found.pair is None else {"pair": found.pair})}
 
     def stop_ids(self, tokenizer: PreTrainedTokenizerBase) -> list[int]:
         """None: nothing is generated."""

@@ -129,16 +129,7 @@ def _build(
     data, labelling = config.data, Labelling.of(config)
     key = building.name.partition(".")[0]
     with Rejections(building.parent / f"{key}.rejected.jsonl") as rejections:
-        scanned = scan(sources, data, rejections, labelling=labelling, progress=progress)
-        reject_duplicates(sources, data, scanned, rejections)
-        rejections.check_share(data.max_rejected)
-        if not rejections.read:
-            raise DataError(
-                "the sources hold no record",
-                got=", ".join(source.name for source in sources),
-                expected="records",
-            )
-        plan = make_plan(sources, data, scanned, seed=config.split_seed, labelling=labelling)
+        plan = plan_data(config, sources, rejections, progress=progress)
         _try_template(plan, template)
         tokenizer = tokenizer_for(lambda: _training_texts(plan, template))
         answers = LabelAnswers.of(config, labelling, plan.class_names, template=template, tokenizer=tokenizer)
@@ -156,12 +147,39 @@ def _build(
         )
     rejections.path.rename(building / "rejected.jsonl")
     tokenizer.save_pretrained(str(building / "tokenizer"))
-    if labelling is not None:
-        write_json(building / CLASSES, _classes(labelling, plan, tallies).as_json())
-    generates = isinstance(template, Template)
-    audit = summarise(tallies, plan, rejections, span_names=template.span_names, generates=generates)
+    classes = _classes(labelling, plan, tallies)
+    if classes is not None:
+        write_json(building / CLASSES, classes.as_json())
+    audit = summarise(
+        tallies,
+        plan,
+        rejections,
+        span_names=template.span_names,
+        generates=isinstance(template, Template),
+        classes=classes,
+    )
     write_json(building / "audit.json", audit)
     return {"template_hash": template.hash(tokenizer)}
+
+
+def plan_data(
+    config: Config, sources: list[Source], rejections: Rejections, *, progress: Progress | None = None
+) -> Plan:
+    """Read the sources once and decide what becomes of every record.
+
+    Raises DataError where they hold none, or too many that cannot be used.
+    """
+    data, labelling = config.data, Labelling.of(config)
+    scanned = scan(sources, data, rejections, labelling=labelling, progress=progress)
+    reject_duplicates(sources, data, scanned, rejections)
+    rejections.check_share(data.max_rejected)
+    if not rejections.read:
+        raise DataError(
+            "the sources hold no record",
+            got=", ".join(source.name for source in sources),
+            expected="records",
+        )
+    return make_plan(sources, data, scanned, seed=config.split_seed, labelling=labelling)
 
 
 def template_of(config: Config) -> Template | HeadTemplate:
@@ -171,7 +189,9 @@ def template_of(config: Config) -> Template | HeadTemplate:
     return Template.from_config(config.data)
 
 
-def _classes(labelling: Labelling, plan: Plan, tallies: Mapping[str, Tally]) -> Classes:
+def _classes(labelling: Labelling | None, plan: Plan, tallies: Mapping[str, Tally]) -> Classes | None:
+    if labelling is None:
+        return None
     counts = {split: tally.class_counts(labelling, plan.class_names) for split, tally in tallies.items()}
     return labelling.classes(plan.class_names, counts, {split: tally.rows for split, tally in tallies.items()})
 

@@ -96,6 +96,11 @@ class Template:
         return frozenset()
 
     @property
+    def judged_variables(self) -> frozenset[str]:
+        """The same: what the label of a classification is found from."""
+        return self.prompt_variables
+
+    @property
     def span_names(self) -> frozenset[str]:
         """Names that the template or `data.spans` can mark."""
         return self.field_spans.union(*(part.spans for part in self.form.parts))
@@ -160,6 +165,17 @@ class Template:
             texts = [part.render(record.fields) for part in self.form.parts]
         check_unicode(texts)
         return ("\n" if self.writes_chat else "").join(texts)
+
+    def written(self, record: RecordLike | Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+        """The record as other tools read it, before any chat template: messages, or prompt and answer, or text.
+
+        Raises RecordError as `render` does.
+        """
+        record = BareRecord(record) if isinstance(record, Mapping) else record
+        if self.writes_chat:
+            return {"messages": self._conversation(record, tokenizer).plain}
+        texts, _ = self._join(record, tokenizer, self.form.parts)
+        return {part.label: text for part, text in zip(self.form.parts, texts, strict=True)}
 
     def stop_ids(self, tokenizer: PreTrainedTokenizerBase) -> list[int]:
         """Ids that end a generated answer: the end token of the chat template, and EOS where there is one."""

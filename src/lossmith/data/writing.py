@@ -78,7 +78,8 @@ def write_splits(
 ) -> dict[str, Tally]:
     """Write <split>.parquet for every split that has a record, and count what is written."""
     end_ids = template.stop_ids(tokenizer)
-    tallies = {name: Tally(end_ids, labelled=plan.labelling is not None) for name in SPLITS}
+    judged = None if plan.labelling is None else template.judged_variables
+    tallies = {name: Tally(end_ids, judged=judged) for name in SPLITS}
     weighted, answered = plan.data.weight is not None, answers is not None
     schema = schema_of(plan.scan.types, labelling=plan.labelling, weighted=weighted, answered=answered)
     cells = cell_columns(plan.data, plan.labelling)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from itertools import combinations
 from typing import Any
 
-import numpy as np
-
+from lossmith.data.audit.labels import label_counts, label_warnings
+from lossmith.data.audit.overlap import add_near_duplicates, overlap_warnings, overlaps
 from lossmith.data.audit.tally import Tally
 from lossmith.data.plan import Plan
 from lossmith.data.records import SPLITS
 from lossmith.data.rejected import Rejections
+from lossmith.labels import Classes
 
 SCHEMA = 1
 TRUNCATION_SHARE = 0.10
@@ -31,10 +31,12 @@ def summarise(
     *,
     span_names: Collection[str],
     generates: bool = True,
+    classes: Classes | None = None,
 ) -> dict[str, Any]:
     """The audit of a preparation; `span_names` are those that the template or data.spans can mark.
 
-    `generates` says that answers are written, token by token; where a head answers, no token is supervised.
+    `generates` says that answers are written, token by token; where a head answers, no token is supervised. A
+    classification has `classes`.
     """
     splits = {name: tallies[name].summary(span_names) for name in SPLITS}
     audit: dict[str, Any] = {
@@ -50,32 +52,23 @@ def summarise(
         "truncation": plan.data.truncation,
         "generates": generates,
         "splits": splits,
-        "overlap": _overlaps(tallies),
+        "overlap": overlaps(tallies),
     }
+    if plan.labelling is not None and classes is not None:
+        audit["labels"] = label_counts(tallies, plan.labelling, classes.names)
+        add_near_duplicates(audit, tallies)
     audit["warnings"] = [
         *plan.doubts,
         *_split_warnings(audit),
         *_span_warnings(audit, span_names),
-        *_overlap_warnings(audit),
+        *(label_warnings(audit, classes.positive) if classes is not None else []),
+        *overlap_warnings(audit),
     ]
     return audit
 
 
 def _set_aside(plan: Plan) -> dict[str, int]:
     return {"folds": int(plan.set_aside.sum())} if plan.data.split.folds else {}
-
-
-def _overlaps(tallies: Mapping[str, Tally]) -> dict[str, dict[str, int]]:
-    """For two splits, records of the second whose text, prompt or cluster the first holds too."""
-    overlaps = {}
-    for first, second in combinations(SPLITS, 2):
-        a, b = tallies[first], tallies[second]
-        overlaps[f"{first}/{second}"] = {
-            "texts": int(np.isin(b.texts, a.texts).sum()),
-            "prompts": int(np.isin(b.prompts, a.prompts).sum()),
-            "clusters": len(np.intersect1d(a.clusters, b.clusters)),
-        }
-    return overlaps
 
 
 def _split_warnings(audit: Mapping[str, Any]) -> list[str]:
@@ -114,22 +107,12 @@ def _span_warnings(audit: Mapping[str, Any], span_names: Collection[str]) -> lis
     train = audit["splits"]["train"]
     count = train["records"]
     absent = [name for name in sorted(span_names) if count and not train["spans"][name]["tokens"]]
-    return [f"the span '{name}' occurs in none of the {count} training records" for name in absent]
-
-
-def _overlap_warnings(audit: Mapping[str, Any]) -> list[str]:
-    warnings = []
-    for name, split in audit["splits"].items():
-        if split["duplicates"]:
-            of = f"{split['duplicates']} of {split['records']} {name} records"
-            warnings.append(f"{of} repeat the text of an earlier one")
-    for pair, shared in audit["overlap"].items():
-        first, second = pair.split("/")
-        count = audit["splits"][second]["records"]
-        for what in ("texts", "prompts"):
-            if shared[what]:
-                warnings.append(f"{shared[what]} of {count} {second} {what} are in {first} too")
-                break
-        if shared["clusters"]:
-            warnings.append(f"{shared['clusters']} clusters are in {first} and in {second}")
-    return warnings
+    told = [f"the span '{name}' occurs in none of the {count} training records" for name in absent]
+    for split, found in audit["splits"].items():
+        for name, span in found["spans"].items():
+            if unaligned := span.get("unaligned"):
+                told.append(
+                    f"the tokens of the span '{name}' do not stand in their field in this order in {unaligned} of "
+                    f"{found['records']} {split} records, which have no such span"
+                )
+    return told

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lossmith.data.audit.labels import label_rows
 from lossmith.data.records import SPLITS
 
 Row = tuple[str, ...]
@@ -36,16 +37,27 @@ def audit_table(audit: Mapping[str, Any]) -> list[Row]:
     for name in sorted({name for split in splits for name in split["spans"]}):
         counts = (split["spans"][name]["tokens"] if name in split["spans"] else 0 for split in splits)
         rows += [(f"tokens of '{name}'", *map(_count, counts))]
+    rows += label_rows(audit)
     if any(split["straddled_tokens"] for split in splits):
         rows.append(row("tokens across a span's edge", lambda split: _count(split["straddled_tokens"])))
     return rows
 
 
 def overlap_table(audit: Mapping[str, Any]) -> list[Row]:
-    """Rows of (splits, texts, prompts, clusters) that two splits share, a heading first."""
-    rows: list[Row] = [("in both", "texts", "prompts", "clusters")]
+    """Rows of (splits, what they share), a heading first: texts, prompts and clusters, of a classification also
+    texts that are the same up to case and white space, and near-duplicates.
+    """
+    known = {
+        "texts": "texts",
+        "prompts": "prompts",
+        "same": "same text",
+        "near": "near-duplicates",
+        "clusters": "clusters",
+    }
+    shown = {what: name for what, name in known.items() if all(what in shared for shared in audit["overlap"].values())}
+    rows: list[Row] = [("in both", *shown.values())]
     for pair, shared in audit["overlap"].items():
-        rows.append((pair.replace("/", " and "), *(_count(shared[what]) for what in rows[0][1:])))
+        rows.append((pair.replace("/", " and "), *(_count(shared[what]) for what in shown)))
     return rows
 
 

@@ -10,22 +10,26 @@ from typing import Any
 import numpy as np
 
 from lossmith.data.labelling import Label, Labelling
+from lossmith.data.leaks import normal_form
 from lossmith.data.records import Record
 from lossmith.data.rendered import Encoded
 from lossmith.data.splits import hash_text
 
+COMPARED_RECORDS = 50_000  # of a split; beyond it near-duplicates are not looked for
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
 class Tally:
-    """Records, tokens, lengths, spans and duplicates of a split; memory is 24 bytes a record.
+    """Records, tokens, lengths, spans and duplicates of a split; memory is 32 bytes a record.
 
-    `end_ids` are the tokens that may end an answer. With `labelled` the records of each label are counted by group.
+    `end_ids` are the tokens that may end an answer. With `judged`, the fields that the label of a classification is
+    found from, the records of each label are counted by group, and (id, text) of the first records are kept in
+    `compared`; None says that there were too many to keep.
     """
 
-    def __init__(self, end_ids: Collection[int], *, labelled: bool = False) -> None:
+    def __init__(self, end_ids: Collection[int], *, judged: Collection[str] | None = None) -> None:
         self._end_ids = frozenset(end_ids)
-        self._labelled = labelled
+        self._judged = None if judged is None else sorted(judged)
         self.records = 0
         self.repeated = 0
         self.tokens = 0
@@ -42,6 +46,8 @@ class Tally:
         self._clusters = array("Q")
         self.unaligned: Counter[str] = Counter()
         self.labels: dict[str | None, Counter[Label]] = {}
+        self.compared: list[tuple[str, str]] | None = []
+        self._plain = array("Q")
 
     def add(self, record: Record, encoded: Encoded, copies: int) -> None:
         """Count a record; one that is dropped counts for truncation alone."""
@@ -63,13 +69,24 @@ class Tally:
         for span in encoded.spans:
             self.span_items[span.name] += 1
         self.unaligned.update(record.unaligned)
-        if self._labelled:
-            self.labels.setdefault(record.group, Counter())[record.label] += copies
+        if self._judged is not None:
+            self._add_judged(record, copies)
         self._texts.append(hash_text(f"{encoded.prompt}\x1e{encoded.target}"))
         if encoded.prompt:
             self._prompts.append(hash_text(encoded.prompt))
         if record.cluster is not None:
             self._clusters.append(hash_text(record.cluster))
+
+    def _add_judged(self, record: Record, copies: int) -> None:
+        """Count a label and keep the text that it is found from, without what a template writes around it."""
+        self.labels.setdefault(record.group, Counter())[record.label] += copies
+        held = (record.fields.get(name) for name in self._judged or ())
+        text = "\n".join(str(value) for value in held if value is not None)
+        self._plain.append(hash_text(normal_form(text)))
+        if self.compared is not None:
+            self.compared.append((record.id, text))
+            if len(self.compared) > COMPARED_RECORDS:
+                self.compared = None
 
     @property
     def rows(self) -> int:
@@ -77,9 +94,19 @@ class Tally:
         return self.records + self.repeated
 
     @property
+    def conflicts(self) -> int:
+        """Records that repeat a prompt with another target than before."""
+        return len(np.unique(self.texts)) - len(np.unique(self.prompts)) if len(self._prompts) else 0
+
+    @property
     def texts(self) -> np.ndarray:
         """Hashes of prompt and target, one a record."""
         return np.array(self._texts, dtype=np.uint64)
+
+    @property
+    def plain(self) -> np.ndarray:
+        """Hashes of the texts that labels are found from, in one case and form, one a record."""
+        return np.array(self._plain, dtype=np.uint64)
 
     @property
     def prompts(self) -> np.ndarray:
