@@ -10,7 +10,13 @@ from scipy import stats
 
 from lossmith.metrics.scores import mean_of, whole
 from lossmith.studies.over_folds import over_folds
-from lossmith.studies.over_seeds import SeedValues, difference_over_seeds, over_seeds, permutation_over_seeds
+from lossmith.studies.over_seeds import (
+    SeedValues,
+    difference_over_seeds,
+    over_seeds,
+    permutation_over_seeds,
+    smallest_p,
+)
 
 RECORDS, SEEDS = 60, 8
 
@@ -73,6 +79,8 @@ def test_p_exists_from_eight_seeds_on(seeds: int, smallest: float | None):
     found = permutation_over_seeds([0.01] * seeds)
     assert found.p == (None if smallest is None else pytest.approx(smallest))
     assert (found.reason is None) == (smallest is not None)
+    if smallest is not None:
+        assert smallest_p(seeds) == pytest.approx(smallest)
 
 
 def test_a_seed_without_a_value_leaves_none():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,10 +56,36 @@ def print_ablation(study: Mapping[str, Any]) -> None:
     print_rows(
         rows, title=f"{seeds} seeds, {results['n']} records of {results['split']}, against {results['baseline']}"
     )
+    for note in results["notes"]:
+        typer.echo(note)
     reasons = {one["reason"] for one in results["comparisons"] if one["p"] is None and one["reason"]}
     for reason in sorted(reasons):
         typer.echo(f"no p value: {reason}")
     typer.echo(f"report: {Path(study['path']) / 'report.html'}")
+
+
+def print_search(study: Mapping[str, Any], *, best: int = 10) -> None:
+    """The best trials, how the others ended, what mattered, and how the best configuration is run."""
+    results = study["results"]
+    path = Path(study["path"])
+    done = [row for row in results["trials"] if row["state"] == "done"]
+    done.sort(key=lambda row: row["value"], reverse=results["direction"] == "up")
+    rows = [{"trial": row["name"], results["metric"]: row["value"], **_plain(row["params"])} for row in done[:best]]
+    counted = ", ".join(f"{count} {state}" for state, count in results["counts"].items() if count)
+    where = f"{results['folds']} folds" if results["folds"] else results["split"]
+    print_rows(rows, title=f"{results['metric']} ({results['direction']}) on {where}: {counted}")
+    for row in results["trials"]:
+        if row["state"] == "failed":
+            typer.echo(f"{row['name']} failed: {row['error']}")
+    shares = results["importances"]["values"] or {}
+    if shares:
+        print_rows([{"key": key, "importance": share} for key, share in shares.items()])
+    if results["best"] is not None:
+        typer.echo(f"best: {results['best']['name']}; lossmith run {path / results['best_file']}")
+
+
+def _plain(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value if isinstance(value, int | float | str) else json.dumps(value) for key, value in params.items()}
 
 
 def _bounds(found: Mapping[str, Any]) -> str:

@@ -55,15 +55,18 @@ def carry_out_ablation(
 
 
 def ablation_children(study: StudyFolder, by_model: Mapping[str, Config], config: Config) -> list[Child]:
-    """A run for each model, objective and seed, seeds innermost; the objective that others are compared with first.
+    """A run for each model, objective and seed, seeds innermost.
 
     Raises ConfigError, naming the objective, where one cannot be read.
     """
-    children = []
+    children: list[Child] = []
     for model, settings in by_model.items():
         for objective, terms in config.ablate.objectives.items():
             for seed in seeds_of(config):
-                changes = {"objective": terms, "seed": seed, "data.split.seed": config.split_seed}
+                changes: dict[str, Any] = {"objective": terms, "seed": seed, "data.split.seed": config.split_seed}
+                if children:
+                    # The records are the same, so what needs no model is measured once.
+                    changes["evaluate.baselines"] = "none"
                 varies = {"objective": objective, "seed": seed, **({"model": model} if model else {})}
                 name = "-".join([*([model] if model else []), objective, f"seed-{seed}"])
                 try:

@@ -13,9 +13,11 @@ from lossmith.evaluate.predictions import Predictions, read_predictions
 from lossmith.metrics.intervals import cluster_codes, shared_clusters
 from lossmith.metrics.paired import holm
 from lossmith.metrics.scores import AnyScores
-from lossmith.runs import RunFolder
+from lossmith.runs import RunFolder, read_json
 from lossmith.studies.folder import StudyFolder
-from lossmith.studies.over_seeds import SeedValues, difference_over_seeds, over_seeds
+from lossmith.studies.over_seeds import SeedValues, difference_over_seeds, over_seeds, smallest_p
+
+LEVEL = 0.05
 
 
 @dataclass
@@ -67,7 +69,30 @@ def ablation_table(study: StudyFolder, config: Config, rows: Sequence[Mapping[st
         "table": table,
         "comparisons": comparisons,
         "tests": sum(one["p"] is not None for one in comparisons),
+        "baselines": _measured_once(study, rows),
+        "notes": _notes(comparisons),
     }
+
+
+def _measured_once(study: StudyFolder, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What needs no model, as the first run measured it on the records of all."""
+    file = RunFolder(study.path / rows[0]["path"]).metrics()
+    return dict(read_json(file)["baselines"]) if rows[0]["state"] == "done" and file.exists() else {}
+
+
+def _notes(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What has to be known of the tests: that so few seeds cannot show anything after so many of them."""
+    tested = [one["seeds"] for one in comparisons if one["p"] is not None]
+    if not tested:
+        return []
+    smallest = smallest_p(max(tested)) * len(tested)
+    if smallest < LEVEL:
+        return []
+    return [
+        f"with {max(tested)} seeds no p is under {smallest_p(max(tested)):.2g}, which Holm's correction over "
+        f"{len(tested)} tests makes {min(smallest, 1.0):.2g}: nothing can be shown to differ; "
+        "take more seeds, fewer objectives or fewer metrics"
+    ]
 
 
 def _cells(

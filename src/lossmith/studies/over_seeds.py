@@ -137,6 +137,15 @@ def permutation_over_seeds(differences: Sequence[float], *, seed: int = 0) -> Pe
     return Permutation((extreme + 1) / (PERMUTATIONS + 1), PERMUTATIONS)
 
 
+def smallest_p(seeds: int) -> float:
+    """The smallest p that `permutation_over_seeds` can give.
+
+    >>> smallest_p(8), smallest_p(20)
+    (0.0078125, 0.0001)
+    """
+    return 2 / 2**seeds if seeds <= _ALL_SIGNS else 1 / (PERMUTATIONS + 1)
+
+
 def _two_level(found: SeedValues) -> Interval:
     """The interval of the mean over drawn seeds on drawn clusters.
 
