@@ -29,6 +29,7 @@ from lossmith.train.progress import LiveProgress
 from lossmith.train.samplers import Drawing, DrawnRows
 from lossmith.train.stopping import EarlyStopping
 from lossmith.train.tally import Evaluation, Tally, components_of, reduce_over_processes
+from lossmith.train.watching import seen
 
 # A model and the logits by row number that the evaluation has seen, to metrics by name.
 Measure = Callable[[nn.Module, Mapping[int, np.ndarray]], dict[str, float]]
@@ -251,6 +252,8 @@ class ObjectiveTrainer(Trainer):
             line = {"step": step, **{key: logs[key] for key in own if not key.endswith(timing)}}
         if line is not None and self.is_world_process_zero():
             append_jsonl(self.work.run.history, {**line, "seconds": round(self.tally.seconds, 3)})
+            if "eval_loss" in line:
+                seen(line)
         super().log(logs, start_time)
 
     # -- saving ----------------------------------------------------------------------------------------------------
