@@ -2,7 +2,7 @@
 
 >>> import lossmith
 >>> sorted(lossmith.__all__)
-['ablate', 'compare', 'cv', 'evaluate', 'predict', 'prepare', 'run', 'train']
+['ablate', 'compare', 'cv', 'evaluate', 'predict', 'prepare', 'run', 'train', 'tune']
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from lossmith.stages import compare, predict, prepare, run
     from lossmith.studies.ablate import ablate
     from lossmith.studies.cv import cv
+    from lossmith.studies.tune import tune
 
-__all__ = ["ablate", "compare", "cv", "evaluate", "predict", "prepare", "run", "train"]
+__all__ = ["ablate", "compare", "cv", "evaluate", "predict", "prepare", "run", "train", "tune"]
 
 # The rooms `train` and `evaluate` share their names with functions: those modules are callable.
 _ROOMS = ("evaluate", "train")
-_STUDIES = ("ablate", "cv")
+_STUDIES = ("ablate", "cv", "tune")
 
 
 def __getattr__(name: str) -> Any:

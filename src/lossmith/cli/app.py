@@ -24,6 +24,7 @@ from lossmith.cli import (
     report,
     run,
     train,
+    tune,
 )
 from lossmith.errors import LossmithError
 
@@ -51,6 +52,7 @@ VERBS = (
     ("compare", compare.compare),
     ("cv", cv.cv),
     ("ablate", ablate.ablate),
+    ("tune", tune.tune),
 )
 # `config import` stands beside `config CONFIG`.
 _CLASSES = {"config": config.ConfigCommand}

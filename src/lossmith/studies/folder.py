@@ -59,7 +59,7 @@ class StudyFolder:
             "question": self.question,
             "config": config.model_dump(mode="json"),
             "runs": [dict(run) for run in runs],
-            "missing": [run["name"] for run in runs if run["state"] != "done"],
+            "missing": [run["name"] for run in runs if run["state"] not in ("done", "pruned")],
             "results": results,
         }
         write_text(self.files.config, as_yaml(config))

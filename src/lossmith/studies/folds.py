@@ -52,7 +52,7 @@ def fold_children(study: StudyFolder, config: Config) -> list[Child]:
     those of different models could not be pooled: temperature changes neither the class predicted at .5 nor the order
     of scores inside a fold.
     """
-    kind = resolved_kind(config)
+    cv = config.cv
     shared: dict[str, Any] = {"evaluate.split": "test", "evaluate.require": []}
     if config.task.kind == CLASSIFICATION:
         shared["evaluate.calibration"] = "temperature"
@@ -60,12 +60,17 @@ def fold_children(study: StudyFolder, config: Config) -> list[Child]:
         child_of(
             study,
             config,
-            name=fold_name(fold, repeat, repeats=config.cv.repeats),
-            changes={**shared, "data.split.folds": _fold(config, kind, fold, repeat).model_dump()},
+            name=fold_name(fold, repeat, repeats=cv.repeats),
+            changes={
+                **shared,
+                "data.split.folds": fold_config(
+                    config, fold, k=cv.folds, repeat=repeat, all_records=cv.all_records
+                ).model_dump(),
+            },
             varies={"fold": fold, "repeat": repeat},
         )
-        for repeat in range(config.cv.repeats)
-        for fold in range(config.cv.folds)
+        for repeat in range(cv.repeats)
+        for fold in range(cv.folds)
     ]
 
 
@@ -78,13 +83,15 @@ def fold_name(fold: int, repeat: int, *, repeats: int) -> str:
     return f"fold-{fold}" if repeats == 1 else f"repeat-{repeat}-fold-{fold}"
 
 
-def _fold(config: Config, kind: FoldKind, fold: int, repeat: int) -> FoldConfig:
+def fold_config(config: Config, fold: int, *, k: int, repeat: int = 0, all_records: bool = False) -> FoldConfig:
+    """One of `k` folds, cut as cv.kind says; `all_records` deals out those of the test split, too."""
+    kind = resolved_kind(config)
     return FoldConfig(
-        k=config.cv.folds,
+        k=k,
         fold=fold,
         repeat=repeat,
         stratified="stratified" in kind,
         clustered="clustered" in kind,
         inner=config.cv.inner,
-        all_records=config.cv.all_records,
+        all_records=all_records,
     )

@@ -30,6 +30,11 @@ class Aim:
     while_training: bool
     split: Literal["validation", "test"]
 
+    @property
+    def name(self) -> str:
+        """The metric that evaluate.metrics names: of `fpr.women` it is fpr, of one's own all of it."""
+        return self.metric if self.metric in METRICS or ":" in self.metric else self.metric.partition(".")[0]
+
     def better(self, one: float, other: float) -> bool:
         """Whether a value beats another."""
         return one > other if self.direction == "up" else one < other

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,17 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossmith.config.schema import Config
+from lossmith.config.studies import TuneConfig
 from lossmith.errors import LossmithError
 from lossmith.runs import RunFolder
 from lossmith.studies.tune_aim import Aim, evaluations, measured
 from lossmith.train.watching import watching
 
 if TYPE_CHECKING:
-    from optuna import Study, Trial
+    from optuna import Trial
 
 TRIAL = "lossmith.studies.tune_run:run_trial"
-
-logger = logging.getLogger("lossmith")
 
 
 class PrunedError(LossmithError):
@@ -37,7 +35,7 @@ class Piece:
     url: str
     search: str
     trial: Trial
-    warmup_steps: int
+    tune: TuneConfig
 
     @property
     def values(self) -> dict[str, Any]:
@@ -48,7 +46,7 @@ class Piece:
             "url": self.url,
             "search": self.search,
             "trial": self.trial._trial_id,
-            "warmup_steps": self.warmup_steps,
+            "tune": self.tune.model_dump(mode="json"),
         }
 
 
@@ -56,15 +54,16 @@ def run_trial(values: Mapping[str, Any]) -> dict[str, Any]:
     """Carry out a trial's runs; its `value` (the mean over them) and whether it was `pruned`."""
     from optuna import Trial as Live
 
-    from lossmith.studies.tune_trials import pulse
+    from lossmith.studies.tune_trials import open_trials, pulse
 
-    study = _search(values)
-    trial, aim = Live(study, values["trial"]), Aim(**values["aim"])
+    aim, tune = Aim(**values["aim"]), TuneConfig.model_validate(values["tune"])
+    study = open_trials(values["url"], values["search"], direction=aim.direction, tune=tune, seed=0)
+    trial = Live(study, values["trial"])
     configs = [Config.model_validate(config) for config in values["runs"]]
     found: list[float] = []
     with pulse(study, values["trial"]):
         for config in configs:
-            told = _Told(trial, aim, RunFolder(_folder(config)), values["warmup_steps"])
+            told = _Told(trial, aim, RunFolder(_folder(config)), tune.warmup_steps)
             try:
                 found.append(_run(config, aim, told if len(configs) == 1 else None))
             except PrunedError as error:
@@ -75,14 +74,6 @@ def run_trial(values: Mapping[str, Any]) -> dict[str, Any]:
                 if len(found) < len(configs) and trial.should_prune():
                     return {"value": None, "pruned": True}
     return {"value": sum(found) / len(found), "pruned": False}
-
-
-def _search(values: Mapping[str, Any]) -> Study:
-    import optuna
-
-    from lossmith.studies.tune_trials import open_again
-
-    return open_again(values["url"], values["search"])
 
 
 def _folder(config: Config) -> Path:

@@ -68,6 +68,10 @@ class Range:
         """What Optuna draws for a value."""
         return value
 
+    def told(self) -> dict[str, Any]:
+        """As tune.space says it."""
+        return {"low": self.low, "high": self.high, "log": self.log, "step": self.step}
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -99,6 +103,10 @@ class Choices:
     def drawn(self, value: Any) -> Any:
         """What Optuna draws for a value."""
         return json.dumps(value, sort_keys=True) if isinstance(value, list | dict) else value
+
+    def told(self) -> list[Any]:
+        """As tune.space says it."""
+        return list(self.values)
 
 
 Dimension = Range | Choices

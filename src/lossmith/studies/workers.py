@@ -13,18 +13,29 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol, TypeVar
 
 from lossmith.config.schema import Config
 from lossmith.names import load_attribute
-from lossmith.studies.children import RUN, Child
+from lossmith.studies.children import RUN
 from lossmith.studies.worker import attempt
 
 Outcome = dict[str, Any]
+
+
+class Piece(Protocol):
+    """What a worker takes: `values` are plain."""
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """What its function is called with."""
+
+
+P = TypeVar("P", bound=Piece)
 
 # Of a process with torch and transformers loaded, and of fp32 weights with gradients and two moments of Adam.
 _PROCESS_BYTES = 3 << 29
@@ -32,11 +43,11 @@ _COPIES_OF_WEIGHTS = 4
 
 
 def carry_out(
-    children: Iterable[Child], *, processes: int, log: Path, work: str = RUN
-) -> Generator[tuple[Child, Outcome], None, None]:
+    children: Iterable[P], *, processes: int, log: Path, work: str = RUN
+) -> Generator[tuple[P, Outcome], None, None]:
     """Carry out every child's work; yields each with its outcome as soon as it has one.
 
-    `work` names a function, module:attribute, of a child's configuration as plain values; its result is plain, too.
+    `work` names a function, module:attribute, of a child's values (of a run: its configuration); all of it is plain.
     `children` is read as processes become free, after the outcomes before have been yielded, so a search may choose
     the next child by what it was told of the last. An outcome has `state` (done or failed), `seconds`, `result` and
     `error`; a failure, or a process that was killed, leaves the other children as they are. One process is this one;
@@ -79,7 +90,7 @@ def cores() -> int:
 class _Worker:
     process: subprocess.Popen[str]
     replies: queue.Queue[tuple[_Worker, str | None]]
-    child: Child | None = None
+    child: Any = None
     reader: threading.Thread = field(init=False)
 
     def __post_init__(self) -> None:
@@ -160,7 +171,7 @@ def _started(processes: int, work: str, log: Path) -> Iterator[_Pool]:
                 worker.end()
 
 
-def _dealt(children: Iterator[Child], pool: _Pool) -> Iterator[tuple[Child, Outcome]]:
+def _dealt(children: Iterator[P], pool: _Pool) -> Iterator[tuple[P, Outcome]]:
     """Deal the children out to workers that are free, and yield what comes back."""
     free: list[_Worker] = []
     busy = 0
