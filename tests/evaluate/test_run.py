@@ -147,7 +147,7 @@ def test_baselines_are_scored_by_the_same_code(make_run, tmp_path):
     targets = sentences(40, 0)
     pq.write_table(pa.table({"prompt": prompts[::-1], "target": targets[::-1]}), train)
     run = make_run("one", prompt=prompts)
-    result = evaluate_run(run, settings(baselines="auto"), train_file=train)
+    result = evaluate_run(run, settings(baselines="auto"), prepared=tmp_path)
     assert set(result["baselines"]) == {"prompt_copied", "nearest_training_record"}
     assert result["baselines"]["nearest_training_record"]["rouge1"]["value"] == 1.0
     assert result["baselines"]["prompt_copied"]["rouge1"]["value"] == rouge1(prompts, targets).value()

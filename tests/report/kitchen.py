@@ -185,7 +185,7 @@ def write_run(
     train.mkdir(exist_ok=True)
     pq.write_table(predictions(15, skill=0.5, seed=99).select(["prompt", "target"]), train / "train.parquet")
     write_json(run.manifest_file, manifest(objective, folder, seed))
-    evaluate_run(run, config, train_file=train / "train.parquet")
+    evaluate_run(run, config, prepared=train)
     return folder
 
 

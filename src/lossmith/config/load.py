@@ -12,7 +12,7 @@ from lossmith.config.compose import Composed, compose
 from lossmith.config.objective import BY_TASK, WrittenTerm, check_objective, written_terms
 from lossmith.config.schema import Config
 from lossmith.errors import ConfigError, nearest, unknown_name
-from lossmith.names import METRICS, TASKS, find_loss, import_from
+from lossmith.names import METRICS, TASKS, find_loss, find_metric, import_from, known_metric
 
 # A change in generate or evaluate leaves the trained model as it is.
 _TRAINING = ("seed", "task", "model", "data", "objective", "train")
@@ -80,8 +80,8 @@ def check(composed: Composed) -> Config:
             fix=f"data.group=COLUMN, or ~{weighed[0]}.weights_by",
         )
     for metric in config.evaluate.metrics:
-        if ":" not in metric and metric not in METRICS:
-            raise unknown_name("metric", metric, METRICS, where="evaluate.metrics")
+        if ":" not in metric:
+            find_metric(metric, where="evaluate.metrics")
     _check_best_metric(config)
     return config
 
@@ -92,7 +92,7 @@ def _check_best_metric(config: Config) -> None:
         return
     metric = train.metric_for_best_model.removeprefix("eval_")
     terms = {term.name: term for term in written_terms(config.objective)}
-    if metric != "loss" and metric not in METRICS and metric not in terms:
+    if metric != "loss" and known_metric(metric) is None and metric not in terms:
         near = nearest(metric, ["loss", *METRICS, *terms])
         raise ConfigError(
             f"train.metric_for_best_model '{train.metric_for_best_model}' is not in the table of metrics",

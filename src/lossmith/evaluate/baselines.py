@@ -1,4 +1,4 @@
-"""What can be answered without a model: the prompt itself, and the answer to the nearest training prompt."""
+"""What a model is held against: what needs none, and runs that are named (the base model before it was tuned)."""
 
 from __future__ import annotations
 
@@ -9,48 +9,125 @@ from typing import Literal
 
 import numpy as np
 
-from lossmith.errors import unknown_name
-from lossmith.evaluate.predictions import Predictions
+from lossmith.config.evaluate import EvaluateConfig
+from lossmith.errors import InputError, unknown_name
+from lossmith.evaluate.class_baselines import CLASS_BASELINES, class_decisions
+from lossmith.evaluate.measures import Measure
+from lossmith.evaluate.predictions import Predictions, aligned, read_predictions
+from lossmith.runs import RunFolder
 
 BASELINES: Mapping[str, str] = {
     "prompt_copied": "the prompt as the answer",
     "nearest_training_record": "the target of the training record whose prompt is nearest (TF-IDF, cosine)",
 }
+Wanted = Literal["auto", "none"] | Sequence[str]
 _CELLS = 1 << 22  # similarities held at once
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Baseline answers by name, and why the others could not be given."""
+class Baseline:
+    """What it says of the records, and what of that is its own: texts, decisions, or with another run's file all."""
 
-    texts: dict[str, list[str]] = field(default_factory=dict)
+    predictions: Predictions
+    about: str
+    own: Literal["texts", "outcomes", "all"]
+
+    def has(self, measure: Measure) -> bool:
+        """Whether it can be measured so."""
+        # A metric of the user's own reads the table, in which a baseline's texts stand and its decisions do not.
+        held = {"texts": ("texts", "table"), "outcomes": ("outcomes",), "all": ("texts", "outcomes", "table")}
+        return measure.reads in held[self.own]
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Baselines by name, why the others could not be given, and what must be said of them."""
+
+    given: dict[str, Baseline] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
-def baseline_answers(
-    wanted: Literal["auto", "none"] | Sequence[str], predictions: Predictions, train_file: Path | None
-) -> Answers:
-    """The answers of the baselines to the records of `predictions`.
+def find_baselines(
+    asked: EvaluateConfig, predictions: Predictions, folder: RunFolder, *, split: str, prepared: Path | None
+) -> Baselines:
+    """What the baselines say of the records of `predictions`; `prepared` is the folder of prepared rows.
 
-    `auto`: all of BASELINES. Raises InputError for a name that is not among them.
+    A run named among them is a baseline where it has predictions for the same records. Raises InputError for a name
+    that is none, and for a run that is not there.
     """
-    found = Answers()
-    for name in baseline_names(wanted):
-        prompts = _prompts(predictions)
-        if not any(prompts):
-            found.absent[name] = "the records have no prompt"
-        elif name == "prompt_copied":
-            found.texts[name] = prompts
-        elif train_file is None or not train_file.exists():
-            found.absent[name] = "there is no prepared training split"
+    found = Baselines()
+    names = check_baselines(asked.baselines, classifies=predictions.classes is not None)
+    for name in [one for one in names if "/" in one]:
+        other = named_run(name, folder, where="evaluate.baselines")
+        try:
+            theirs = read_predictions(other.predictions(split), smallest_group=asked.smallest_group)
+            found.given[name] = Baseline(aligned(predictions, theirs), f"the run {name}", "all")
+        except InputError as error:
+            found.absent[name] = error.message
+    own = [name for name in names if "/" not in name]
+    if predictions.classes is not None:
+        decided = class_decisions(own, predictions, prepared, asked)
+        for name, outcomes in decided.outcomes.items():
+            found.given[name] = Baseline(predictions.deciding(outcomes), CLASS_BASELINES[name], "outcomes")
+        found.absent.update(decided.absent)
+        found.notes.extend(decided.notes)
+        return found
+    for name in own:
+        texts = _answers(name, predictions, None if prepared is None else prepared / "train.parquet")
+        if isinstance(texts, str):
+            found.absent[name] = texts
         else:
-            train_prompts, train_targets = _training_records(train_file)
-            if train_prompts:
-                nearest = nearest_prompts(prompts, train_prompts)
-                found.texts[name] = [train_targets[place] for place in nearest]
-            else:
-                found.absent[name] = "the training split is empty"
+            found.given[name] = Baseline(predictions.answering(texts), BASELINES[name], "texts")
     return found
+
+
+def check_baselines(wanted: Wanted, *, classifies: bool) -> list[str]:
+    """The baselines asked for, each once; `auto` stands for all that fit.
+
+    Raises InputError for a name that is neither a baseline of the task nor, with a slash, a run folder.
+    """
+    known = CLASS_BASELINES if classifies else BASELINES
+    names: list[str] = []
+    for name in [wanted] if isinstance(wanted, str) else wanted:
+        if name == "auto":
+            names.extend(known)
+        elif "/" in name or name in known:
+            names.append(name)
+        elif name != "none":
+            raise unknown_name("baseline", name, [*known, "runs/NAME"], where="evaluate.baselines")
+    return list(dict.fromkeys(names))
+
+
+def named_run(name: str, folder: RunFolder, *, where: str) -> RunFolder:
+    """The run of a configuration's path: as it is from here, or beside the run in `folder`.
+
+    Raises InputError where it is not there.
+    """
+    beside = folder.path.resolve().parent
+    for path in (Path(name), beside.parent / name, beside / Path(name).name):
+        if path.is_dir():
+            return RunFolder(path)
+    raise InputError(
+        f"{where} names a run that is not there",
+        got=name,
+        expected="a run folder",
+    )
+
+
+def _answers(name: str, predictions: Predictions, train_file: Path | None) -> list[str] | str:
+    """The texts of a baseline, or why it has none."""
+    prompts = _prompts(predictions)
+    if not any(prompts):
+        return "the records have no prompt"
+    if name == "prompt_copied":
+        return prompts
+    if train_file is None or not train_file.exists():
+        return "there is no prepared training split"
+    train_prompts, train_targets = _training_records(train_file)
+    if not train_prompts:
+        return "the training split is empty"
+    return [train_targets[place] for place in nearest_prompts(prompts, train_prompts)]
 
 
 def nearest_prompts(prompts: Sequence[str], candidates: Sequence[str]) -> list[int]:
@@ -81,19 +158,6 @@ def nearest_prompts(prompts: Sequence[str], candidates: Sequence[str]) -> list[i
         # Rounding in the last bits would choose among equal candidates by chance.
         nearest.extend(np.argmax(np.round(likeness, 12), axis=1).tolist())
     return nearest
-
-
-def baseline_names(wanted: str | Sequence[str]) -> list[str]:
-    """The baselines asked for, each once.
-
-    Raises InputError for a name that is not among BASELINES.
-    """
-    if isinstance(wanted, str):
-        wanted = {"auto": list(BASELINES), "none": []}.get(wanted, [wanted])
-    for name in wanted:
-        if name not in BASELINES:
-            raise unknown_name("baseline", name, BASELINES, where="evaluate.baselines")
-    return list(dict.fromkeys(wanted))
 
 
 def _prompts(predictions: Predictions) -> list[str]:

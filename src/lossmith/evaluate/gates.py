@@ -10,7 +10,7 @@ from math import isfinite
 from typing import Any
 
 from lossmith.errors import ConfigError, nearest
-from lossmith.evaluate.groups import SMALLEST_GROUP
+from lossmith.evaluate.groups import TOO_SMALL
 from lossmith.names import METRICS
 
 _RULE = re.compile(
@@ -126,18 +126,36 @@ def _bound(text: str, rule: str) -> tuple[float | None, str | None]:
 
 def _figure(gate: Gate, metrics: Mapping[str, Any]) -> tuple[float | None, str | None]:
     """The figure a gate asks for, or why there is none to judge by."""
-    if gate.group is None:
-        entry = metrics["metrics"][gate.metric]
-    elif gate.group not in metrics["groups"]:
-        near = nearest(gate.group, metrics["groups"])
-        return None, f"there is no group '{gate.group}'" + (f"; did you mean '{near}'?" if near else "")
-    else:
-        entry = metrics["groups"][gate.group][gate.metric]
-        if entry["n"] < SMALLEST_GROUP:
-            return entry[gate.end], f"too small: {entry['n']} of at least {SMALLEST_GROUP} records"
+    entry = _entry(gate, metrics)
+    if isinstance(entry, str):
+        return None, entry
+    if str(entry["reason"] or "").startswith(TOO_SMALL):
+        return entry[gate.end], entry["reason"]
     if entry[gate.end] is None:
         return None, f"undefined: {entry['reason']}"
     return entry[gate.end], None
+
+
+def _entry(gate: Gate, metrics: Mapping[str, Any]) -> Mapping[str, Any] | str:
+    """The figure with all that is told of it: of all records, of one class, of a group, of a class in a group."""
+    if gate.group is None:
+        return dict(metrics["metrics"][gate.metric])
+    found = []
+    own = f"{gate.metric}.{gate.group}"
+    if own in metrics["metrics"]:
+        found.append(metrics["metrics"][own])
+    for group, figures in metrics["groups"].items():
+        of_class = own.removesuffix(f".{group}")
+        if of_class != own and of_class in figures:
+            found.append(figures[of_class])
+        elif gate.group == group:
+            return f"{gate.metric} has no value inside a group"
+    if len(found) > 1:
+        return f"a class and a group are both called '{gate.group}'"
+    if found:
+        return dict(found[0])
+    near = nearest(gate.group, metrics["groups"])
+    return f"there is no group '{gate.group}'" + (f"; did you mean '{near}'?" if near else "")
 
 
 def _address(gate: Gate) -> str:

@@ -6,21 +6,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lossmith.config.evaluate import EvaluateConfig
 from lossmith.config.load import evaluation_hash, load_run_config
 from lossmith.config.schema import Config
-from lossmith.errors import ConfigError, InputError
-from lossmith.evaluate.baselines import BASELINES, Answers, baseline_answers, baseline_names
-from lossmith.evaluate.gates import Gate, judge, read_gates
-from lossmith.evaluate.groups import group_figures
+from lossmith.errors import InputError
+from lossmith.evaluate.against import against_baselines, told_above
+from lossmith.evaluate.asked import check_asked
+from lossmith.evaluate.baselines import find_baselines, named_run
+from lossmith.evaluate.class_facts import class_facts, decided_otherwise
+from lossmith.evaluate.exports import export_figures
+from lossmith.evaluate.gates import judge
+from lossmith.evaluate.groups import RATES, group_figures
 from lossmith.evaluate.measures import Measure, Resampling, figure, find_measures
 from lossmith.evaluate.predictions import Predictions, read_predictions
 from lossmith.metrics.intervals import shared_clusters
-from lossmith.metrics.paired import difference, paired_bootstrap
-from lossmith.metrics.scores import Scores
+from lossmith.metrics.scores import AnyScores
 from lossmith.runs import RunFolder, open_run, write_json
 
 SCHEMA = 1
+# Across groups, whatever is asked for: where one class is looked for, and where none is.
+ACROSS = (
+    *("fpr_gap", "fnr_gap", "tpr_gap", "selection_rate_gap", "equalized_odds_difference", "bias_score"),
+    *("worst_group_f1", "worst_group_accuracy"),
+)
+ACROSS_OF_MANY = ("worst_group_f1_macro", "worst_group_accuracy")
 
 
 def evaluate(run: str | Path, overrides: Sequence[str] = (), *, split: str | None = None) -> dict[str, Any]:
@@ -51,27 +59,29 @@ def evaluate_run(
     config: Config,
     *,
     split: str | None = None,
-    train_file: Path | None = None,
+    prepared: Path | None = None,
 ) -> dict[str, Any]:
-    """Score `predictions/<split>.parquet` and write metrics.json (metrics.<split>.json for another split).
+    """Score `predictions/<split>.parquet` and write metrics.json (metrics.<split>.json for another split), with tables
+    of all figures as CSV beside it.
 
-    `train_file` is the prepared training split, for the baseline that answers with the nearest training record; by
-    default the one that the manifest names. Returns what was written. A missed gate is told in it, not raised.
-    Raises InputError for a metric, gate or baseline that can't be understood, and for predictions that can't be
-    scored.
+    `prepared` is the folder of prepared rows, for baselines that know the training split; by default the one that the
+    manifest names. Returns what was written. A missed gate is told in it, not raised. Raises InputError for a metric,
+    gate or baseline that can't be understood, and for predictions that can't be scored.
     """
     folder = run_folder if isinstance(run_folder, RunFolder) else RunFolder(Path(run_folder))
     asked = config.evaluate
     split = split or asked.split
-    measures, gates = check_asked(asked)
-    others = {gate.run: _other_run(gate, folder) for gate in gates if gate.run}
-    predictions = read_predictions(folder.predictions(split))
-    answers = baseline_answers(asked.baselines, predictions, train_file or _train_file(folder))
+    names, gates = check_asked(config)
+    others = {
+        gate.run: named_run(gate.run, folder, where=f"'{gate.rule}' of evaluate.require") for gate in gates if gate.run
+    }
+    predictions = read_predictions(folder.predictions(split), smallest_group=asked.smallest_group)
+    baselines = find_baselines(asked, predictions, folder, split=split, prepared=prepared or _prepared(folder))
     how = Resampling(asked.resamples, config.seed)
 
+    measures = find_measures([*names, *_of_groups(predictions)], predictions.classes)
     scores = {name: measure.score(predictions) for name, measure in measures.items()}
     metrics = _with_figures(measures, scores, predictions, how)
-    baselines, against = _baselines(measures, scores, predictions, answers, how)
     judged = {run: _measured(other, split, predictions, measures, how) for run, other in others.items()}
     clusters = predictions.clusters
     result = {
@@ -81,32 +91,34 @@ def evaluate_run(
         "failed": int(predictions.failed.sum()),
         "clusters": len(set(clusters)) if clusters and shared_clusters(clusters) else None,
         "seed": config.seed,
+        "asked": list(names),
+        "smallest_group": asked.smallest_group,
         **metrics,
-        "baselines": baselines,
-        "baselines_absent": answers.absent,
-        "against_baselines": against,
+        **against_baselines(measures, scores, predictions, baselines.given, how),
+        "baselines_absent": baselines.absent,
         "gates": [judge(gate, metrics, judged[gate.run] if gate.run else None) for gate in gates],
-        "beats_constant": None,
-        "notes": _notes(metrics["metrics"], baselines, against),
     }
-    write_json(folder.metrics(None if split == asked.split else split), result)
+    if predictions.classes is not None:
+        result.update(class_facts(predictions, measures, how))
+    result["notes"] = _notes(
+        [*told_above(measures, baselines.given, result), *decided_otherwise(predictions, asked), *baselines.notes],
+        metrics["metrics"],
+    )
+    own = None if split == asked.split else split
+    write_json(folder.metrics(own), result)
+    export_figures(folder, own, result)
     return result
 
 
-def check_asked(asked: EvaluateConfig) -> tuple[dict[str, Measure], list[Gate]]:
-    """The metrics and gates that are asked for.
-
-    Raises InputError for a metric, gate or baseline that can't be understood: judged before training, not after it.
-    """
-    if not asked.metrics:
-        raise ConfigError("evaluate.metrics names no metric", got="[]", expected="at least one metric")
-    measures = find_measures(asked.metrics)
-    baseline_names(asked.baselines)
-    return measures, read_gates(asked.require, list(measures))
+def _of_groups(predictions: Predictions) -> Sequence[str]:
+    """What a classification has measured wherever its records name groups."""
+    if predictions.classes is None or not predictions.groups.names:
+        return ()
+    return ACROSS_OF_MANY if predictions.classes.positive is None else (*RATES, *ACROSS)
 
 
 def _with_figures(
-    measures: Mapping[str, Measure], scores: Mapping[str, Scores], predictions: Predictions, how: Resampling
+    measures: Mapping[str, Measure], scores: Mapping[str, AnyScores], predictions: Predictions, how: Resampling
 ) -> dict[str, Any]:
     clusters = predictions.clusters
     return {
@@ -115,57 +127,9 @@ def _with_figures(
     }
 
 
-def _baselines(
-    measures: Mapping[str, Measure],
-    scores: Mapping[str, Scores],
-    predictions: Predictions,
-    answers: Answers,
-    how: Resampling,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Figures of each baseline, and the paired difference of the model to it on the first metric."""
-    figures: dict[str, Any] = {}
-    against: dict[str, Any] = {}
-    for name, texts in answers.texts.items():
-        answered = predictions.answering(texts)
-        figures[name] = {}
-        for key, measure in measures.items():
-            if not measure.reads_predictions:
-                continue
-            theirs = measure.score(answered)
-            figures[name][key] = figure(measure, theirs, predictions.clusters, how=how)
-            if key == next(iter(measures)):
-                against[name] = _against(measure, theirs, scores[key], predictions, how)
-    return figures, against
-
-
-def _against(
-    measure: Measure, theirs: Scores, ours: Scores, predictions: Predictions, how: Resampling
-) -> dict[str, Any]:
-    found = paired_bootstrap(theirs, ours, clusters=predictions.clusters, resamples=how.resamples, seed=how.seed)
-    low, high = found.low, found.high
-    beats: bool | None = None
-    if low is not None and high is not None and measure.direction != "one":
-        beats = low > 0 if measure.direction == "up" else high < 0
-    return {
-        "metric": measure.name,
-        "difference": difference(theirs, ours),
-        "low": low,
-        "high": high,
-        "beats": beats,
-        "reason": found.reason,
-    }
-
-
-def _notes(metrics: Mapping[str, Any], baselines: Mapping[str, Any], against: Mapping[str, Any]) -> list[str]:
-    """Sentences that belong above the figures."""
-    notes = []
-    for name, found in against.items():
-        if found["beats"] is False:
-            value, theirs = metrics[found["metric"]]["value"], baselines[name][found["metric"]]["value"]
-            notes.append(
-                f"The model does not beat {BASELINES[name]}: {found['metric']} {value:.4g} against {theirs:.4g}, "
-                f"difference {found['difference']:+.4g} [{found['low']:+.4g}, {found['high']:+.4g}]."
-            )
+def _notes(above: Sequence[str], metrics: Mapping[str, Any]) -> list[str]:
+    """Sentences that belong above the figures, then what has to be known of single ones."""
+    notes = list(above)
     for name, entry in metrics.items():
         notes.extend(f"{name}: {note}." for note in entry.get("notes", ()))
         if entry["undefined_resamples"]:
@@ -176,23 +140,9 @@ def _notes(metrics: Mapping[str, Any], baselines: Mapping[str, Any], against: Ma
     return list(dict.fromkeys(notes))
 
 
-def _train_file(folder: RunFolder) -> Path | None:
+def _prepared(folder: RunFolder) -> Path | None:
     prepared = folder.manifest().get("data", {}).get("folder")
-    return Path(prepared) / "train.parquet" if prepared else None
-
-
-def _other_run(gate: Gate, folder: RunFolder) -> RunFolder:
-    """The run that a gate compares with: as a path from here, or beside this run."""
-    named = Path(gate.run or "")
-    beside = folder.path.resolve().parent
-    for path in (named, beside.parent / named, beside / named.name):
-        if path.is_dir():
-            return RunFolder(path)
-    raise InputError(
-        f"evaluate.require: '{gate.rule}' compares with a run that is not there",
-        got=gate.run,
-        expected="a number, or a run folder",
-    )
+    return Path(prepared) if prepared else None
 
 
 def _measured(
@@ -200,7 +150,7 @@ def _measured(
 ) -> dict[str, Any] | str:
     """The other run's figures on the same records, or why it has none."""
     try:
-        theirs = read_predictions(other.predictions(split))
+        theirs = read_predictions(other.predictions(split), smallest_group=predictions.smallest_group)
     except InputError as error:
         return error.message
     if set(theirs.ids) != set(predictions.ids):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lossmith.errors import ConfigError, nearest
+from lossmith.labels import Classes
 from lossmith.metrics.rates import MAXIMA, RATES
 
 FALLBACK = 0.5
@@ -64,6 +65,25 @@ def choose_threshold(aim: Mapping[str, str], truth: np.ndarray, scores: np.ndarr
     if place is None:
         return Threshold(FALLBACK, told, reached=False, reason=reason)
     return Threshold(float(candidates[place]), told)
+
+
+def choose_thresholds(
+    aim: Mapping[str, str], gold: np.ndarray, scores: np.ndarray, classes: Classes
+) -> dict[str, Threshold]:
+    """A threshold for each label, or for the positive class, of masks `gold` and scores (records, classes).
+
+    Raises ConfigError for more than two classes that exclude each other: of them the likeliest is taken.
+    """
+    if not classes.multi_label and classes.positive is None:
+        raise ConfigError(
+            "a threshold with an aim is for two classes, or for labels that do not exclude each other",
+            got=f"evaluate.threshold={dict(aim)} with {len(classes)} classes",
+            expected="a number: of more than two classes the likeliest is taken",
+            fix="evaluate.threshold=0.5",
+        )
+    names = classes.names if classes.multi_label else (str(classes.positive),)
+    places = {name: classes.index(name) for name in names}
+    return {name: choose_threshold(aim, gold[:, place], scores[:, place]) for name, place in places.items()}
 
 
 def check_aim(aim: Mapping[str, str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lossmith.names.losses import LOSS_ALIASES, LOSSES, SCOPE, find_loss
-from lossmith.names.metrics import METRICS, find_metric
+from lossmith.names.metrics import METRICS, find_metric, known_metric
 from lossmith.names.own import code_hash, import_folders, import_from, load_attribute
 from lossmith.names.rows import (
     INFINITY,
@@ -40,5 +40,6 @@ __all__ = [
     "find_metric",
     "import_folders",
     "import_from",
+    "known_metric",
     "load_attribute",
 ]

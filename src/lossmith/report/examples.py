@@ -11,6 +11,7 @@ import numpy as np
 
 from lossmith.evaluate.measures import find_measure
 from lossmith.evaluate.predictions import Predictions
+from lossmith.metrics.scores import Scores
 from lossmith.report.figures import count, number
 from lossmith.report.measured import direction_of, metric_decimals
 from lossmith.report.recipe_marks import Lines, Mark, Matcher, ingredient_marks, recipe_lines, tally
@@ -145,8 +146,9 @@ def _scores(tables: Sequence[Predictions], metrics: Sequence[str]) -> tuple[str 
     for name in metrics:
         measure = find_measure(name)
         scores = [measure.score(table) for table in tables]
-        if all(one.parts == "sums" for one in scores):
-            return name, np.stack([np.asarray(one.reduce(one.stats), dtype=np.float64) for one in scores])
+        summed = [one for one in scores if isinstance(one, Scores) and one.parts == "sums"]
+        if len(summed) == len(scores):
+            return name, np.stack([np.asarray(one.reduce(one.stats), dtype=np.float64) for one in summed])
     return None, np.full((len(tables), len(tables[0])), np.nan)
 
 

@@ -13,7 +13,7 @@ from transformers import TrainingArguments
 from lossmith.config.train import TrainConfig
 from lossmith.errors import ConfigError, unknown_name
 from lossmith.models.precision import Precision
-from lossmith.names import METRICS, load_attribute
+from lossmith.names import known_metric, load_attribute
 
 # Ours, or carried out by us: the Trainer never sees them.
 _OWN = {
@@ -65,10 +65,12 @@ def greater_is_better(train: TrainConfig) -> bool:
     if train.greater_is_better is not None:
         return train.greater_is_better
     metric = train.metric_for_best_model.removeprefix("eval_")
-    direction = METRICS[metric].direction if metric in METRICS else "down"
-    if direction == "one":
+    row = known_metric(metric)
+    direction = row.direction if row else "down"
+    if direction not in ("up", "down"):
         raise ConfigError(
-            f"'{metric}' is best at 1, so it cannot choose a checkpoint",
+            f"'{metric}' is {'best at 1' if direction == 'one' else 'better on neither side'}, so it cannot choose a "
+            "checkpoint",
             got=f"train.metric_for_best_model={metric}",
             expected="a metric whose direction is up or down",
         )

@@ -15,7 +15,7 @@ from lossmith.config.train import TrainConfig
 from lossmith.data.chat_template import CHAT_TEMPLATE
 from lossmith.data.normalize import steps_of
 from lossmith.errors import ConfigError
-from lossmith.evaluate.run import check_asked
+from lossmith.evaluate.asked import check_asked
 from lossmith.generate.settings import check_settings
 from lossmith.models.scratch import check_scratch
 from lossmith.train.arguments import check_names as check_train_names
@@ -53,7 +53,7 @@ def check_names(config: Config) -> None:
 
     Raises ConfigError or InputError with the nearest name.
     """
-    check_asked(config.evaluate)
+    check_asked(config)
     check_settings(config.generate.settings())
     steps_of(config.data.normalize)
     if config.model.is_scratch:
