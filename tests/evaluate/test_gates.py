@@ -57,7 +57,17 @@ def test_rules_that_can_not_be_read_name_themselves(rule, message):
 def figures(value, low=0.2, high=0.8, n=50):
     return {
         "metrics": {"rouge1": {"value": value, "low": low, "high": high, "n": n, "reason": "no records"}},
-        "groups": {"a": {"rouge1": {"value": value, "low": low, "high": high, "n": 9, "reason": "too small: 9 of at least 10 records"}}},
+        "groups": {
+            "a": {
+                "rouge1": {
+                    "value": value,
+                    "low": low,
+                    "high": high,
+                    "n": 9,
+                    "reason": "too small: 9 of at least 10 records",
+                }
+            }
+        },
     }
 
 

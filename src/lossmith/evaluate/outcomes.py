@@ -50,7 +50,7 @@ def read_outcomes(table: pa.Table, classes: Classes, *, where: str, failed: np.n
     )
 
 
-def group_members(cells: Sequence[str | None] | None, *, smallest: int) -> Groups:
+def group_members(cells: Sequence[str | None], *, smallest: int) -> Groups:
     """The groups that the records' cells name, in alphabetical order.
 
     A cell `a & b` (of two columns, or of a list) puts its record in a, in b and in their intersection `a & b`; a cell
@@ -60,7 +60,6 @@ def group_members(cells: Sequence[str | None] | None, *, smallest: int) -> Group
     >>> found.names, found.members.astype(int).tolist()
     (('a', 'a & b', 'b'), [[1, 1, 1], [1, 0, 0], [0, 0, 0]])
     """
-    cells = cells or []
     held = {cell: _named(cell) for cell in set(cells) if cell is not None}
     names = tuple(sorted({name for found in held.values() for name in found}))
     places = {name: place for place, name in enumerate(names)}

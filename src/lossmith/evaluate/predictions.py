@@ -59,7 +59,7 @@ class Predictions:
     @cached_property
     def groups(self) -> Groups:
         """The groups and who is in them; without names where the file names none."""
-        return group_members(self._optional("group"), smallest=self.smallest_group)
+        return group_members(self._optional("group") or [None] * len(self), smallest=self.smallest_group)
 
     @cached_property
     def facts(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from lossmith.config.schema import Config
 from lossmith.errors import InputError
 from lossmith.evaluate.against import against_baselines, told_above
 from lossmith.evaluate.asked import check_asked
-from lossmith.evaluate.baselines import find_baselines, named_run
+from lossmith.evaluate.baselines import Baselines, find_baselines, named_run
 from lossmith.evaluate.class_facts import class_facts, decided_otherwise
 from lossmith.evaluate.exports import export_figures
 from lossmith.evaluate.gates import judge
@@ -60,13 +60,15 @@ def evaluate_run(
     *,
     split: str | None = None,
     prepared: Path | None = None,
+    baselines: Baselines | None = None,
 ) -> dict[str, Any]:
     """Score `predictions/<split>.parquet` and write metrics.json (metrics.<split>.json for another split), with tables
     of all figures as CSV beside it.
 
     `prepared` is the folder of prepared rows, for baselines that know the training split; by default the one that the
-    manifest names. Returns what was written. A missed gate is told in it, not raised. Raises InputError for a metric,
-    gate or baseline that can't be understood, and for predictions that can't be scored.
+    manifest names. `baselines` are those of predictions that no one training split stands behind, as pooled ones.
+    Returns what was written. A missed gate is told in it, not raised. Raises InputError for a metric, gate or baseline
+    that can't be understood, and for predictions that can't be scored.
     """
     folder = run_folder if isinstance(run_folder, RunFolder) else RunFolder(Path(run_folder))
     asked = config.evaluate
@@ -76,7 +78,8 @@ def evaluate_run(
         gate.run: named_run(gate.run, folder, where=f"'{gate.rule}' of evaluate.require") for gate in gates if gate.run
     }
     predictions = read_predictions(folder.predictions(split), smallest_group=asked.smallest_group)
-    baselines = find_baselines(asked, predictions, folder, split=split, prepared=prepared or _prepared(folder))
+    if baselines is None:
+        baselines = find_baselines(asked, predictions, folder, split=split, prepared=prepared or _prepared(folder))
     how = Resampling(asked.resamples, config.seed)
 
     measures = find_measures([*names, *_of_groups(predictions)], predictions.classes)

@@ -96,6 +96,10 @@ def _confidences(outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray, np.ndarray
         confidence, right = np.maximum(scores, 1 - scores), (scores >= 0.5) == gold
     else:
         top = scores.argmax(axis=1)[:, None] if len(scores) else np.zeros((0, 1), dtype=int)
+        if outcomes.classes.positive is not None and len(scores):
+            # A tie goes to the positive class, as a threshold of .5 decides it.
+            positive = outcomes.classes.index(outcomes.classes.positive)
+            top = np.where(scores[:, [positive]] >= scores.max(axis=1, keepdims=True), positive, top)
         confidence, right = np.take_along_axis(scores, top, axis=1), np.take_along_axis(gold, top, axis=1)
     bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     return confidence, right.astype(np.float64), bins
