@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lossmith.cli.app import main
-from lossmith.cli.inspect_screen import visible
+from lossmith.cli.visible_text import visible
 from lossmith.config.load import load_config
 from lossmith.tasks.prepare import prepare_config
 

@@ -10,10 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lossmith.cli.inspect_labels import print_labelled
+from lossmith.cli.visible_text import visible
 from lossmith.doctor.inspection import Inspection, Token
 from lossmith.doctor.round_trip import Comparison
 
 _STYLES: Mapping[str, str] = {
+    "text": "cyan",
+    "pair": "blue",
     "system": "blue",
     "user": "cyan",
     "prompt": "cyan",
@@ -24,7 +28,6 @@ _STYLES: Mapping[str, str] = {
     "end": "magenta",
 }
 _SPAN_STYLE = "yellow"
-_SIGNS = {"\n": "↵", "\t": "⇥", "\r": "␍"}
 _FOLDED_CHARACTERS, _HEAD_CHARACTERS, _TAIL_CHARACTERS = 480, 220, 140
 _FOLDED_ROWS, _HEAD_ROWS, _TAIL_ROWS = 12, 4, 4
 
@@ -45,6 +48,8 @@ def print_inspection(found: Inspection, *, whole: bool = False) -> None:
         console.print(_legend(found, letters), "")
         console.print(_flow(found.tokens, whole=whole), "")
         console.print(_table(found, letters, whole=whole), "")
+        if found.labelled is not None:
+            print_labelled(console, found.labelled)
         _conclude(console, found, letters)
     for note in found.notes:
         _say(console, f"note: {note}")
@@ -59,13 +64,16 @@ def print_batch(found: Inspection, *, whole: bool = False) -> None:
     shapes = _grid(("tensor", "left"), ("shape", "left"), ("holds", "left"))
     told = {
         "mask": f"{sum(batch.mask)} of {len(batch.mask)} hidden states predict a label",
-        "labels": "the token after each marked hidden state",
+        "labels": "the token after each marked hidden state" if batch.positions else "the label, as the head has it",
         "attention_mask": f"{sum(batch.attention_mask)} tokens, no padding",
+        "token_type_ids": "which of the two texts a token is of",
     }
     for name, shape in batch.shapes.items():
         shapes.add_row(name, str(shape), told.get(name, ""))
     console.print(shapes, "")
-    names = [name for name, _ in batch.positions[0].spans] if batch.positions else []
+    if not batch.positions:
+        return
+    names = [name for name, _ in batch.positions[0].spans]
     lossy = [("loss", "right")] if found.mean_loss is not None else []
     heads = [("position", "right"), ("hidden at", "right"), ("token there", "left"), ("predicts", "right")]
     table = _grid(*heads, ("id", "right"), ("label", "left"), *((name, "right") for name in names), *lossy)
@@ -82,28 +90,14 @@ def print_batch(found: Inspection, *, whole: bool = False) -> None:
     console.print(table)
 
 
-def visible(text: str, *, blanks: bool = False) -> str:
-    r"""Text whose unseen characters are seen, so that none can move the cursor or hide; with `blanks`, spaces too.
-
-    >>> visible("a\tb\n", blanks=True), visible("\x1b[2J")
-    ('a⇥b↵', '\\x1b[2J')
-    """
-    return "".join(_sign(character, blanks) for character in text)
-
-
-def _sign(character: str, blanks: bool) -> str:
-    if character == " ":
-        return "·" if blanks else " "
-    if character in _SIGNS:
-        return _SIGNS[character]
-    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-
-
 def _legend(found: Inspection, letters: Mapping[str, str]) -> Text:
     legend = Text("roles: ")
     for role in dict.fromkeys(token.role for token in found.tokens):
         legend.append(role, _style(role, supervised=False)).append("  ")
-    legend.append("\n* ").append("learned", "bold underline").append(" (supervised)")
+    if any(token.supervised for token in found.tokens):
+        legend.append("\n* ").append("learned", "bold underline").append(" (supervised)")
+    else:
+        legend.append("\nno token is learned: a head answers")
     if any(token.spans for token in found.tokens):
         legend.append("   ").append("⟦name#item ", _SPAN_STYLE).append("…").append("⟧", _SPAN_STYLE).append(" span")
     legend.append("   · blank  ↵ new line  ⇥ tab")
@@ -112,8 +106,12 @@ def _legend(found: Inspection, letters: Mapping[str, str]) -> Text:
     for term in found.terms:
         reads = ", ".join(term.span)
         legend.append(f"\nterm {letters[term.name]}: {term.name}, weight {term.weight:g}, reads {reads}: ")
-        legend.append(f"{term.positions} positions")
+        legend.append(f"{term.positions} {_what(found)}")
     return legend
+
+
+def _what(found: Inspection) -> str:
+    return "positions" if found.supervised else "outputs"
 
 
 @dataclass(frozen=True)
@@ -224,7 +222,8 @@ def _conclude(console: Console, found: Inspection, letters: Mapping[str, str]) -
     for sentence in found.disagreements:
         _say(console, f"! {visible(sentence)}", style="bold red")
     read = ", ".join(f"{letters[term.name]} {term.name} {term.positions}" for term in found.terms)
-    _say(console, f"tokens {len(found.tokens)}, supervised {found.supervised}, read by {read}")
+    learned = f"supervised {found.supervised}, read by {read}" if found.supervised else f"outputs read by {read}"
+    _say(console, f"tokens {len(found.tokens)}, {learned}")
     unread = sum(token.supervised and not token.terms for token in found.tokens)
     if unread:
         _say(console, f"! {unread} supervised tokens are read by no term", style="bold")

@@ -23,6 +23,7 @@ def against_rendering(row: Mapping[str, Any], encoded: Encoded) -> list[str]:
         )
     pairs: list[tuple[str, Any, Any]] = [
         ("the prompt's length", row["prompt_length"], encoded.prompt_length),
+        ("where the second text begins", row.get("pair_start"), encoded.pair_start),
         ("the supervised tokens", _intervals(row["supervised"]), [tuple(pair) for pair in encoded.supervised]),
         ("the spans", _spans(row["spans"]), [(s.name, s.start, s.end, s.item) for s in encoded.spans]),
         ("the prompt's text", row["prompt"], encoded.prompt),
@@ -33,6 +34,23 @@ def against_rendering(row: Mapping[str, Any], encoded: Encoded) -> list[str]:
             at = _first_difference(prepared, again) if isinstance(prepared, str | list) else None
             here = _told(prepared, at), _told(again, at)
             found.append(f"{what}: {here[0]} in the prepared row, {here[1]} rendered again")
+    return found
+
+
+def against_inputs(
+    row: Mapping[str, Any], ids: Sequence[int], label: Sequence[float], expected: Sequence[float]
+) -> list[str]:
+    """A sentence for everything in which the collated batch of a head is not the row: its ids, or its label.
+
+    `label` is what the batch has, `expected` what the row's label is for the outputs of the head.
+    """
+    found = []
+    if (at := _first_difference(ids, row["input_ids"])) is not None:
+        found.append(
+            f"token ids part at token {at}: the batch holds {_at(ids, at)}, the row {_at(row['input_ids'], at)}"
+        )
+    if list(label) != list(expected):
+        found.append(f"the label: {_list(label)} in the batch, {_list(expected)} in the row")
     return found
 
 
@@ -73,6 +91,10 @@ def _first_difference(left: Sequence[Any], right: Sequence[Any]) -> int | None:
         if a != b:
             return index
     return None if len(left) == len(right) else min(len(left), len(right))
+
+
+def _list(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
 
 
 def _at(values: Sequence[Any], index: int) -> str:

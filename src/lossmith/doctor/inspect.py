@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lossmith.data.describe import Described, describe
-from lossmith.data.records import Record
-from lossmith.data.rejection import RecordError
-from lossmith.data.template import Template
+from lossmith.data.head_template import HeadTemplate
+from lossmith.data.prepare import template_of
 from lossmith.doctor.agreement import against_batch, against_rendering
 from lossmith.doctor.find_record import Found, find_record
+from lossmith.doctor.inspect_inputs import with_inputs
 from lossmith.doctor.inspection import Batch, Inspection, Position, TermReading, Token
-from lossmith.doctor.round_trip import compare_answer, compare_text, decode
+from lossmith.doctor.labelled import SCORED, labelled_of, scored_by, with_scoring
+from lossmith.doctor.record_tokens import rendered_again, row_of, tokens_of
+from lossmith.doctor.round_trip import compare_answer, compare_text
 from lossmith.doctor.subject import Progress, Subject, open_subject
 from lossmith.doctor.token_loss import has_model, losses_of
 from lossmith.losses import Objective
 from lossmith.tasks.causal import Collator, collator
 from lossmith.train.loop import prepared_tokenizer
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 
 def inspect_record(
@@ -58,10 +56,12 @@ def inspect_record(
 
 
 def _with_tokens(shown: Inspection, subject: Subject, found: Found) -> Inspection:
+    template = template_of(subject.config)
+    if isinstance(template, HeadTemplate):
+        return with_inputs(shown, subject, found, template)
     tokenizer = prepared_tokenizer(subject.prepared)
-    template = Template.from_config(subject.config.data)
-    fresh, notes = _rendered_again(subject, found, template, tokenizer)
-    row = found.row if found.row is not None else _row_of(fresh, found.record)
+    fresh, notes = rendered_again(subject, found, template, tokenizer)
+    row = found.row if found.row is not None else row_of(fresh, found.record)
     if row is None:
         return replace(shown, notes=[*shown.notes, *notes])
     objective = Objective(subject.config.objective)
@@ -71,7 +71,7 @@ def _with_tokens(shown: Inspection, subject: Subject, found: Found) -> Inspectio
     end_ids = template.stop_ids(tokenizer)
     same_ids = fresh is not None and fresh.encoded.input_ids == row["input_ids"]
     views = fresh if same_ids else None
-    tokens = _tokens(row, views, tokenizer, end_ids=end_ids)
+    tokens = tokens_of(row, views, tokenizer, end_ids=end_ids)
     tokens, terms = _read_by(tokens, batch, objective, collated)
     wrong = []
     if fresh is not None and found.row is not None:
@@ -84,13 +84,24 @@ def _with_tokens(shown: Inspection, subject: Subject, found: Found) -> Inspectio
         [at.label for at in batch.positions],
         supervise_prompt=collate.supervise_prompt,
     )
+    labelled = labelled_of(subject.config, subject.prepared, row, tokenizer)
+    tokens = scored_by(tokens, row, labelled)
     answer, first = _answer_tokens(row, batch, collate)
     if first:
         notes.append("the first token has no hidden state before it, so it is not learned")
     whole = replace(
         shown,
         tokens=tokens,
-        spans=list(dict.fromkeys([*(s["name"] for s in row["spans"]), *sorted(template.span_names)])),
+        spans=list(
+            dict.fromkeys(
+                [
+                    *(s["name"] for s in row["spans"]),
+                    *sorted(template.span_names),
+                    *([SCORED] if labelled is not None else []),
+                ]
+            )
+        ),
+        labelled=labelled,
         terms=terms,
         answer=compare_answer(row, answer, fresh, tokenizer=tokenizer, end_ids=end_ids),
         text=compare_text(row["input_ids"], fresh, tokenizer) if fresh is not None else None,
@@ -100,52 +111,10 @@ def _with_tokens(shown: Inspection, subject: Subject, found: Found) -> Inspectio
     )
     if subject.run is not None and batch.positions:
         if has_model(subject.run, subject.config):
-            return whole.with_losses(losses_of(subject.run, subject.config, collated, tokenizer=tokenizer))
+            whole = whole.with_losses(losses_of(subject.run, subject.config, collated, tokenizer=tokenizer))
+            return with_scoring(whole, subject, found)
         return replace(whole, notes=[*whole.notes, "this run has no trained model yet, so no losses are shown"])
     return whole
-
-
-def _rendered_again(
-    subject: Subject, found: Found, template: Template, tokenizer: PreTrainedTokenizerBase
-) -> tuple[Described | None, list[str]]:
-    """The source record rendered and encoded anew, or None with the reason."""
-    if found.record is None:
-        told = "the record was not found in the sources again, so its row is shown without comparison"
-        return None, [told] if subject.readable else []
-    if template.hash(tokenizer) != subject.prepared.template_hash:
-        return None, ["the template has changed since this run was prepared, so nothing is compared with it"]
-    data = subject.config.data
-    try:
-        rendered = template.render(found.record, tokenizer)
-        roles = template.roles(found.record, tokenizer)
-        again = describe(
-            rendered,
-            tokenizer,
-            max_length=data.max_length,
-            truncation=data.truncation,
-            predicting=found.split not in ("train", None),
-            roles=roles or None,
-        )
-    except RecordError as error:
-        return None, [f"the record could not be rendered again: {error.message}"]
-    return again, []
-
-
-def _row_of(fresh: Described | None, record: Record | None) -> dict[str, Any] | None:
-    """What the row of a record without one would be."""
-    if fresh is None or record is None:
-        return None
-    encoded = fresh.encoded
-    return {
-        "row": 0,
-        "task": record.task,
-        "prompt": encoded.prompt,
-        "target": encoded.target,
-        "input_ids": encoded.input_ids,
-        "prompt_length": encoded.prompt_length,
-        "supervised": [{"start": start, "end": end} for start, end in encoded.supervised],
-        "spans": [{"name": s.name, "start": s.start, "end": s.end, "item": s.item} for s in encoded.spans],
-    }
 
 
 def _batch(collated: dict[str, Any]) -> Batch:
@@ -170,38 +139,6 @@ def _batch(collated: dict[str, Any]) -> Batch:
         mask=tuple(collated["mask"][0].tolist()),
         positions=tuple(positions),
     )
-
-
-def _tokens(
-    row: dict[str, Any], fresh: Described | None, tokenizer: PreTrainedTokenizerBase, *, end_ids: Sequence[int]
-) -> list[Token]:
-    """The row's tokens with their spans; texts and roles from the rendering where there is one."""
-    special = set(tokenizer.all_special_ids)
-    answers = _answers(row) if fresh is None else fresh.encoded.supervised
-    tokens = []
-    for index, number in enumerate(row["input_ids"]):
-        interval = next(((a, b) for a, b in answers if a <= index < b), None)
-        if interval is not None:
-            role = "end" if number in end_ids and index == interval[1] - 1 else "answer"
-        elif number in special:
-            role = "special"
-        else:
-            role = "prompt" if fresh is None else fresh.tokens[index].role
-        spans = tuple((s["name"], s["item"]) for s in row["spans"] if s["start"] <= index < s["end"])
-        if fresh is None:
-            tokens.append(Token(index, number, decode([number], tokenizer), None, role, spans=spans))
-        else:
-            view = fresh.tokens[index]
-            tokens.append(
-                Token(index, number, view.text, view.bytes, role, spans=spans, start=view.start, end=view.end)
-            )
-    return tokens
-
-
-def _answers(row: dict[str, Any]) -> list[tuple[int, int]]:
-    """Where a row's answers stand: what follows the prompt, and the earlier turns that it names itself."""
-    earlier = [(one["start"], one["end"]) for one in row["supervised"] if one["end"] <= row["prompt_length"]]
-    return [*earlier, (row["prompt_length"], len(row["input_ids"]))]
 
 
 def _read_by(

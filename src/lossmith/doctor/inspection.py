@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from lossmith.doctor.label_facts import Labelled
 from lossmith.doctor.round_trip import Comparison
 
 Status = Literal["prepared", "dropped", "left_out", "rejected", "failed"]
@@ -87,10 +88,11 @@ class Batch:
 class Inspection:
     """One record as training sees it.
 
-    `status` is prepared, dropped (too long to train on), left_out (by data.limit, a weight below 1 or folds), rejected, or
-    failed (nothing of its prompt fits); `reason` says why where it is not prepared. A rejected or failed record has
+    `status` is prepared, dropped (too long to train on), left_out (by data.limit, a weight below 1 or folds), rejected,
+    or failed (nothing of its prompt fits); `reason` says why where it is not prepared. A rejected or failed record has
     no tokens. `disagreements` are sentences that must not be there: the prepared row against a fresh rendering, the
-    batch against the row. `answer` and `text` are the two halves of the round trip.
+    batch against the row. `answer` and `text` are the two halves of the round trip. `labelled` is the label, where the
+    task is a classification.
     """
 
     record: str
@@ -105,6 +107,7 @@ class Inspection:
     answer: Comparison | None = None
     text: Comparison | None = None
     batch: Batch | None = None
+    labelled: Labelled | None = None
     disagreements: Sequence[str] = ()
     notes: Sequence[str] = ()
 
@@ -156,6 +159,7 @@ class Inspection:
             },
             "mean_loss": mean if mean is not None and math.isfinite(mean) else None,
             "round_trip": None,
+            "classification": None if self.labelled is None else self.labelled.as_json(),
             "disagreements": list(self.disagreements),
             "notes": list(self.notes),
         }

@@ -12,8 +12,8 @@ from torch import Tensor
 from lossmith.config.schema import Config
 from lossmith.losses import Objective
 from lossmith.losses.cross_entropy import cross_entropy
-from lossmith.models.head_check import verify_head
 from lossmith.models.base_tokenizer import load_tokenizer
+from lossmith.models.head_check import verify_head
 from lossmith.models.load import load_model
 from lossmith.models.precision import choose_precision
 from lossmith.runs import RunFolder

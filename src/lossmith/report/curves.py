@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from markupsafe import Markup
@@ -22,13 +22,14 @@ _DASHES = ("", "7 3", "2 3", "9 3 2 3", "12 4", "4 4")
 class Line:
     """A named line: (step, value) in order of steps; None breaks it. `style` numbers its colour and dashes.
 
-    `sparse` lines (evaluations) are drawn with a dot at each point.
+    `sparse` lines (evaluations) are drawn with a dot at each point; where they are not `joined`, with dots alone.
     """
 
     label: str
     points: Sequence[tuple[float, float | None]]
     style: int
     sparse: bool = False
+    joined: bool = True
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def chart(
     lines = [line for line in lines if any(value is not None for _, value in line.points)]
     if not lines:
         return None
-    thinned = [Line(line.label, thin(line.points), line.style, line.sparse) for line in lines]
+    thinned = [replace(line, points=thin(line.points)) for line in lines]
     values = [value for line in thinned for _, value in line.points if value is not None]
     x_axis = steps_axis([step for line in thinned for step, _ in line.points])
     y_axis = (log_axis(values) if falls else None) or round_axis(values, floor=floor)
@@ -73,7 +74,7 @@ def chart(
     return Chart(
         title=title,
         unit=", ".join(part for part in (unit, "log scale" if y_axis.log else "") if part),
-        drawing=_drawing(title, thinned, x_axis=x_axis, y_axis=y_axis),
+        drawing=drawing(title, thinned, x_axis=x_axis, y_axis=y_axis),
         x_ticks=places(x_axis),
         y_ticks=places(y_axis),
         keys=tuple((line.label, line_key(line)) for line in thinned),
@@ -107,7 +108,8 @@ def thin(points: Sequence[tuple[float, float | None]], most: int = POINTS) -> li
     return kept if kept[-1] == points[-1] else [*kept, points[-1]]
 
 
-def _drawing(title: str, lines: Sequence[Line], *, x_axis: Axis, y_axis: Axis) -> Markup:
+def drawing(title: str, lines: Sequence[Line], *, x_axis: Axis, y_axis: Axis) -> Markup:
+    """The lines over a grid, stretching with the page."""
     grid = [Markup('<path class="grid" d="M0 {y}H{w}"/>').format(y=_y(y_axis, tick), w=WIDTH) for tick in y_axis.ticks]
     drawn = [drawn_line(line, x_axis, y_axis) for line in lines]
     return Markup('<svg role="img" aria-label="{}" viewBox="0 0 {} {}" preserveAspectRatio="none">{}</svg>').format(
@@ -120,11 +122,11 @@ def drawn_line(line: Line, x_axis: Axis, y_axis: Axis) -> Markup:
     at = [
         None if value is None else (round(WIDTH * x_axis.at(step), 1), _y(y_axis, value)) for step, value in line.points
     ]
-    path, drawing = [], False
+    path, down = [], False
     for place in at:
         if place is not None:
-            path.append(f"{'L' if drawing else 'M'}{place[0]:g} {place[1]:g}")
-        drawing = place is not None
+            path.append(f"{'L' if down else 'M'}{place[0]:g} {place[1]:g}")
+        down = place is not None
     colour = series(line.style)
     dashes = _dashes(line)
     strokes = Markup('<path class="line" d="{}" style="stroke:{};stroke-dasharray:{}"/>').format(
@@ -134,7 +136,8 @@ def drawn_line(line: Line, x_axis: Axis, y_axis: Axis) -> Markup:
         return strokes
     # A stroke of no length with round ends is a dot that does not stretch with the drawing.
     dots = "".join(f"M{place[0]:g} {place[1]:g}h0" for place in at if place is not None)
-    return strokes + Markup('<path class="dots" d="{}" style="stroke:{}"/>').format(dots, colour)
+    drawn = Markup('<path class="dots" d="{}" style="stroke:{}"/>').format(dots, colour)
+    return strokes + drawn if line.joined else drawn
 
 
 def _dashes(line: Line) -> str:
@@ -146,10 +149,12 @@ def line_key(line: Line) -> Markup:
     """The line's mark for a key."""
     dashes = _dashes(line)
     dot = Markup('<path class="dots" d="M14 6h0" style="stroke:{}"/>').format(series(line.style)) if line.sparse else ""
-    return Markup(
-        '<svg class="key" viewBox="0 0 28 12" width="28" height="12" aria-hidden="true">'
-        '<path class="line" d="M0 6H28" style="stroke:{};stroke-dasharray:{}"/>{}</svg>'
-    ).format(series(line.style), dashes or "none", dot)
+    stroke = Markup('<path class="line" d="M0 6H28" style="stroke:{};stroke-dasharray:{}"/>').format(
+        series(line.style), dashes or "none"
+    )
+    return Markup('<svg class="key" viewBox="0 0 28 12" width="28" height="12" aria-hidden="true">{}{}</svg>').format(
+        stroke if line.joined else "", dot
+    )
 
 
 def places(axis: Axis) -> tuple[tuple[str, float], ...]:

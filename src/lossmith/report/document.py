@@ -11,7 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from lossmith.report.palette import theme_css
-from lossmith.report.safe_text import finalize, marked
+from lossmith.report.safe_text import finalize, marked, with_blanks
 
 _PACKAGE = "lossmith.report"
 
@@ -51,6 +51,7 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters["marked"] = marked
+    environment.filters["marked_blanks"] = with_blanks
     return environment
 
 

@@ -13,15 +13,16 @@ from markupsafe import Markup
 
 from lossmith.report.document import render
 from lossmith.report.figures import number, percent
+from lossmith.report.inspect_label import label_block
 from lossmith.report.objective_words import span_words
 from lossmith.report.palette import series
-from lossmith.report.safe_text import marked, plain
+from lossmith.report.safe_text import plain, with_blanks
 from lossmith.runs import write_text
 
 _SHOWN = 20_000  # tokens drawn
 _LISTED = 2_000  # tokens in the table
 _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
-_ROLES = ("prompt", "answer", "end", "special", "padding")
+_ROLES = ("prompt", "text", "pair", "answer", "end", "special", "padding")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ def write_inspection(inspection: Mapping[str, Any], out: Path) -> Path:
     """Write the page of what `lossmith inspect` found for one record; returns the file's path.
 
     `inspection`: record, split, tokens (index, id, text, role, supervised, spans of name and item, terms, loss or
-    None, start, end), spans (names), terms (name, weight, span, positions), round_trip (ok, supervised_text, target).
+    None, start, end), spans (names), terms (name, weight, span, positions), round_trip (ok, supervised_text, target),
+    classification (what `doctor.label_facts.Labelled` holds, None for other tasks).
     """
     tokens: Sequence[Mapping[str, Any]] = inspection["tokens"]
     lanes = _lanes(tokens, inspection.get("spans") or ())
@@ -72,7 +74,9 @@ def write_inspection(inspection: Mapping[str, Any], out: Path) -> Path:
                 "terms": _term_rows(inspection.get("terms") or (), tokens),
                 "lanes": len(lanes),
                 "losses": _loss_range(tokens),
+                "roles": list(dict.fromkeys(_role(token) for token in tokens)),
                 "round_trip": inspection.get("round_trip"),
+                "label": label_block(inspection.get("classification")),
             },
         ),
     )
@@ -88,17 +92,7 @@ def visible(text: str) -> tuple[Markup, bool]:
     partial = "\ufffd" in text or bool(_BYTE.fullmatch(text))
     if not text:
         return Markup('<span class="space">∅</span>'), partial
-    shown = marked(text.replace("\r\n", "\n"))
-    for character, sign in ((" ", "·"), ("\t", "⇥"), ("\n", "↵")):
-        # A blank inside the markup of an unseen character must stay: only text between tags is touched.
-        shown = _in_text(shown, character, Markup('<span class="space">{}</span>').format(sign))
-    return shown, partial
-
-
-def _in_text(shown: Markup, character: str, sign: Markup) -> Markup:
-    pieces = re.split(r"(<[^>]*>)", str(shown))
-    replaced = (piece if piece.startswith("<") else piece.replace(character, str(sign)) for piece in pieces)
-    return Markup("".join(replaced))  # every piece is escaped already  # nosec B704
+    return with_blanks(text), partial
 
 
 def _lanes(tokens: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[tuple[str, int], int]:
@@ -132,7 +126,7 @@ def _drawn(tokens: Sequence[Mapping[str, Any]], lanes: Mapping[tuple[str, int], 
                 )
             )
             level[name] += 1
-        role = token.get("role") if token.get("role") in _ROLES else "prompt"
+        role = _role(token)
         loss = token.get("loss")
         drawn.append(
             Token(
@@ -147,6 +141,10 @@ def _drawn(tokens: Sequence[Mapping[str, Any]], lanes: Mapping[tuple[str, int], 
             )
         )
     return drawn
+
+
+def _role(token: Mapping[str, Any]) -> str:
+    return str(token["role"]) if token.get("role") in _ROLES else "prompt"
 
 
 def _items(token: Mapping[str, Any]) -> frozenset[tuple[str, int]]:

@@ -161,7 +161,11 @@ def cell_of(facts: Mapping[str, Any], decimals: int, n: int | None = None) -> Ce
     reason = str(facts.get("reason") or "")
     if value is None:
         return Cell("undefined", "", "", reason or "no reason was given")
-    other = f"n = {own:,}" if own is not None and own != n else ""
+    trials = facts.get("trials")
+    if trials is not None and trials != own:
+        other = f"of {trials:,}"
+    else:
+        other = f"n = {own:,}" if own is not None and own != n else ""
     return Cell(number(value, decimals=decimals), bounds, other, reason if reason or bounds else "no interval")
 
 

@@ -48,6 +48,25 @@ def marked(text: Any) -> Markup:
     return Markup("").join(parts)
 
 
+def with_blanks(text: Any) -> Markup:
+    """As `marked`, with white space to be seen.
+
+    >>> str(with_blanks(" salt"))
+    '<span class="space">·</span>salt'
+    """
+    shown = marked(text)
+    for character, sign in ((" ", "·"), ("\t", "⇥"), ("\n", "↵")):
+        # A blank inside the markup of an unseen character must stay: only text between tags is touched.
+        shown = _in_text(shown, character, Markup('<span class="space">{}</span>').format(sign))
+    return shown
+
+
+def _in_text(shown: Markup, character: str, sign: Markup) -> Markup:
+    pieces = re.split(r"(<[^>]*>)", str(shown))
+    replaced = (piece if piece.startswith("<") else piece.replace(character, str(sign)) for piece in pieces)
+    return Markup("".join(replaced))  # every piece is escaped already  # nosec B704
+
+
 def finalize(value: Any) -> Any:
     """What every template expression passes through: strings become plain, markup stays as it is."""
     if value is None:

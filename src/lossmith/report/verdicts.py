@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from lossmith.evaluate.class_baselines import CONSTANTS
 from lossmith.report.figures import count
 from lossmith.report.measured import main_metric, plain_name
 from lossmith.report.run_files import Run
@@ -11,8 +12,6 @@ from lossmith.report.standing import Verdict, held_against, named
 from lossmith.runs import dead_terms
 
 FEW = 30  # records under which an interval is not to be relied on
-# Baselines that give every record the same answer or score.
-CONSTANTS = ("majority", "always_positive", "prior")
 
 
 def verdicts(runs: Sequence[Run], failures: Mapping[str, tuple[int, int]]) -> list[Verdict]:

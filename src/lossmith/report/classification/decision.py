@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lossmith.report.classification.outcomes import Outcomes
-from lossmith.report.figures import number
+from lossmith.report.figures import count, number
 from lossmith.report.run_files import Run
 
 METHODS: Mapping[str, str] = {
@@ -57,28 +57,30 @@ def _rule(run: Run, outcomes: Outcomes | None, classes: Mapping[str, Any]) -> st
 
 def _aim(run: Run) -> str:
     """What the threshold was chosen for and whether validation could give it; nothing where it is a plain number."""
-    chosen = _stored(run).get("chosen") or {}
-    by_label = chosen if chosen and all(isinstance(one, Mapping) for one in chosen.values()) else {"": chosen}
+    stored = _stored(run)
+    aims: Mapping[str, Mapping[str, Any]] = stored.get("aim") or {}
+    if not aims:
+        asked = run.setting("evaluate", "threshold")
+        return ", ".join(f"{key}: {value}" for key, value in asked.items()) if isinstance(asked, Mapping) else ""
     told = []
-    for label, one in by_label.items():
-        if not one.get("aim"):
-            continue
-        who = f"{label}: " if label else ""
-        if one.get("reached", True):
-            told.append(f"{who}{one['aim']}, on validation: reached")
-        else:
-            told.append(f"{who}{one['aim']}, on validation: NOT reached, because {one.get('reason') or 'unknown'}")
-    if told:
-        return "; ".join(told)
-    asked = run.setting("evaluate", "threshold")
-    return ", ".join(f"{key}: {value}" for key, value in asked.items()) if isinstance(asked, Mapping) else ""
+    for label, one in aims.items():
+        who = f"{label}: " if len(aims) > 1 else ""
+        reached = "reached" if one.get("reached", True) else f"NOT reached, since {one.get('reason') or 'unknown'}"
+        told.append(f"{who}{one.get('aim')}, {reached}")
+    return f"{'; '.join(told)}; chosen on {_fitted_on(run)}"
+
+
+def _fitted_on(run: Run) -> str:
+    facts = _stored(run).get("fitted_on") or {}
+    records = f" ({count(facts['records'], 'record')})" if facts.get("records") else ""
+    return f"{facts.get('split') or 'validation'}{records}"
 
 
 def _calibration(run: Run, outcomes: Outcomes | None) -> str:
     temperature = outcomes.temperature if outcomes is not None else _stored(run).get("temperature")
     if run.setting("evaluate", "calibration") != "temperature" or temperature is None:
         return "none"
-    return f"scores divided by a temperature of {number(float(temperature))}, fitted on validation"
+    return f"scores divided by a temperature of {number(float(temperature))}, fitted on {_fitted_on(run)}"
 
 
 def _stored(run: Run) -> Mapping[str, Any]:

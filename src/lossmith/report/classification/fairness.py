@@ -3,38 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from lossmith.evaluate.outcomes import GROUP_JOINT
+from lossmith.names.metrics import known_metric
 from lossmith.report.classification.forest import Forest, forests, too_small
 from lossmith.report.measured import Cell, cell_of, metric_decimals
 from lossmith.report.run_files import Run
 
-JOINED = " & "  # between the values of an intersection
-BIAS_AUCS: Mapping[str, str] = {
+AREAS: Mapping[str, str] = {
     "subgroup_auc": "positives and negatives both in the group",
     "bpsn_auc": "positives outside against negatives inside: low where the group's negatives score too high",
     "bnsp_auc": "negatives outside against positives inside: low where the group's positives score too low",
 }
+_COUNTS = ("n", "positives")
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """One group: its records, its positives (by class where there is no one positive class), and its figures."""
+
+    name: str
+    small: bool
+    n: str
+    positives: str
+    cells: Sequence[Cell]
 
 
 @dataclass(frozen=True)
 class GroupTable:
-    """Names of the figures, then a row for each group: its name, whether it is too small, records, positives, cells."""
+    """Names of the figures, then a row for each group."""
 
     title: str
     names: Sequence[str]
-    rows: Sequence[tuple[str, bool, str, str, Sequence[Cell]]]
+    rows: Sequence[GroupRow]
 
 
 @dataclass(frozen=True)
 class Fairness:
-    """Everything by group; `gaps` are (name, what it is, cell)."""
+    """Everything by group; `gaps` are (name, what it is, figure), `areas` (name, what it is)."""
 
     forests: Sequence[Forest]
     tables: Sequence[GroupTable]
     gaps: Sequence[tuple[str, str, Cell]]
-    aucs: Sequence[tuple[str, str]]
+    areas: Sequence[tuple[str, str]]
     small: Sequence[str]
 
 
@@ -44,41 +57,65 @@ def fairness(run: Run) -> Fairness | None:
     groups = {str(name): facts for name, facts in (metrics.get("groups") or {}).items() if isinstance(facts, Mapping)}
     if not groups:
         return None
-    single = {name: facts for name, facts in groups.items() if JOINED not in name}
-    joined = {name: facts for name, facts in groups.items() if JOINED in name}
-    drawn = single or joined
-    tables = [_table("By group", single), _table("By intersection of groups", joined)]
+    figures = {name: _figures(facts) for name, facts in groups.items()}
+    single = {name: figures[name] for name in groups if GROUP_JOINT not in name}
+    joined = {name: figures[name] for name in groups if GROUP_JOINT in name}
+    named = {name.partition(".")[0] for facts in figures.values() for name in facts}
+    tables = (_table("By group", single, groups), _table("By intersection of two groups", joined, groups))
     return Fairness(
-        forests(drawn, metrics.get("metrics") or {}),
+        forests(single or joined, metrics.get("metrics") or {}),
         [table for table in tables if table.rows],
-        [],
-        [(name, about) for name, about in BIAS_AUCS.items() if any(name in facts for facts in groups.values())],
-        [name for name, facts in groups.items() if any(too_small(one) for one in _figures(facts).values())],
+        _gaps(metrics.get("metrics") or {}),
+        [(name, about) for name, about in AREAS.items() if name in named],
+        [name for name, facts in figures.items() if _small(facts)],
     )
 
 
-def _table(title: str, groups: Mapping[str, Mapping[str, Any]]) -> GroupTable:
-    names = list(dict.fromkeys(metric for facts in groups.values() for metric in _figures(facts)))
-    rows = [
-        (
-            group,
-            any(too_small(one) for one in _figures(facts).values()),
-            _records(facts, "n"),
-            _records(facts, "positives"),
-            [cell_of(facts.get(name) or {}, metric_decimals(name)) for name in names],
-        )
-        for group, facts in groups.items()
-    ]
+def _table(title: str, figures: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Mapping[str, Any]]) -> GroupTable:
+    names = list(dict.fromkeys(metric for facts in figures.values() for metric in facts))
+    rows = []
+    for group, facts in figures.items():
+        n = _count(groups[group], "n")
+        cells = [cell_of(facts.get(name) or {}, metric_decimals(name), n) for name in names]
+        # The badge of the row says it once.
+        told = [replace(cell, reason="") if cell.reason.startswith("too small") else cell for cell in cells]
+        rows.append(GroupRow(group, _small(facts), "" if n is None else f"{n:,}", _positives(groups[group]), told))
     return GroupTable(title, names, rows)
 
 
 def _figures(facts: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    return {name: held for name, held in facts.items() if isinstance(held, Mapping) and name not in ("n", "positives")}
+    """The figures of a group, without counts and without rates that no class is the positive one of."""
+    return {
+        name: held
+        for name, held in facts.items()
+        if isinstance(held, Mapping)
+        and name.partition(".")[0] not in _COUNTS
+        and not (held.get("value") is None and any(other.startswith(f"{name}.") for other in facts))
+    }
 
 
-def _records(facts: Mapping[str, Any], name: str) -> str:
+def _small(figures: Mapping[str, Mapping[str, Any]]) -> bool:
+    return any(too_small(one) for one in figures.values())
+
+
+def _count(facts: Mapping[str, Any], name: str) -> int | None:
     held = facts.get(name)
-    held = held.get("value") if isinstance(held, Mapping) else held
-    if held is None and name == "n":
-        held = next((one["n"] for one in _figures(facts).values() if one.get("n") is not None), None)
-    return f"{held:,}" if isinstance(held, int) else ""
+    value = held.get("value") if isinstance(held, Mapping) else held
+    return int(value) if isinstance(value, int | float) else None
+
+
+def _positives(facts: Mapping[str, Any]) -> str:
+    if (own := _count(facts, "positives")) is not None:
+        return f"{own:,}"
+    by_class = {name.partition(".")[2]: _count(facts, name) for name in facts if name.startswith("positives.")}
+    return ", ".join(f"{name} {held:,}" for name, held in by_class.items() if held is not None)
+
+
+def _gaps(metrics: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, Cell]]:
+    """The metrics that compare groups."""
+    found = []
+    for name, facts in metrics.items():
+        row = known_metric(name)
+        if row is not None and "group" in row.columns and row.reads != "group":
+            found.append((name, row.about, cell_of(facts, metric_decimals(name), facts.get("n"))))
+    return found

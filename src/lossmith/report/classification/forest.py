@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lossmith.report.figures import count
 from lossmith.report.intervals_plot import Dot, Plot, plot
 from lossmith.report.measured import DIRECTIONS, direction_of, metric_decimals, metric_range
 
@@ -31,10 +30,8 @@ def forests(groups: Mapping[str, Mapping[str, Any]], overall: Mapping[str, Mappi
 
     `overall` holds the figures of all records by the same names, where there are.
     """
-    names = dict.fromkeys(
-        name for facts in groups.values() for name, held in facts.items() if isinstance(held, Mapping)
-    )
-    drawn = [name for name in DRAWN if name in names] or list(names)
+    names = list(dict.fromkeys(name for facts in groups.values() for name in facts))
+    drawn = [name for rate in DRAWN for name in names if name.partition(".")[0] == rate] or names
     found = [forest(name, groups, overall.get(name)) for name in drawn]
     return [one for one in found if one is not None]
 
@@ -54,11 +51,12 @@ def forest(name: str, groups: Mapping[str, Mapping[str, Any]], overall: Mapping[
     decimals = metric_decimals(name)
     floor, ceiling = metric_range(name)
     drawn = plot(dots, decimals=decimals, floor=floor, ceiling=ceiling, line=whole)
+    first = "largest" if direction == "none" else "worst"
     if drawn is None:
         return None
     return Forest(
         name,
-        f"{DIRECTIONS.get(direction, ('', ''))[1]}; {'largest' if direction == 'none' else 'worst'} first",
+        f"{DIRECTIONS.get(direction, ('', ''))[1]}; {first} first; in brackets, of how many",
         drawn,
         "" if whole is None else "the dashed line is the value of all records",
         len(order) + len(undefined) - len(kept),
@@ -72,10 +70,9 @@ def _worst(facts: Mapping[str, Mapping[str, Any]], direction: str) -> Any:
 
 def _dot(group: str, facts: Mapping[str, Any]) -> Dot:
     few = too_small(facts)
-    n = f", {count(facts['n'], 'record')}" if facts.get("n") is not None else ""
-    return Dot(
-        f"{group}{n}{', too small' if few else ''}", facts.get("value"), facts.get("low"), facts.get("high"), 0, few
-    )
+    n = facts.get("trials", facts.get("n"))
+    told = f"{group} ({n:,})" if n is not None else group
+    return Dot(f"{told}, too small" if few else told, facts.get("value"), facts.get("low"), facts.get("high"), 0, few)
 
 
 def too_small(facts: Mapping[str, Any]) -> bool:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from lossmith.errors import LossmithError
+from lossmith.evaluate.outcomes import facts_of
 from lossmith.evaluate.predictions import Predictions
 from lossmith.labels import Classes
-
-METADATA = b"lossmith"
 
 
 @dataclass(frozen=True)
@@ -51,42 +47,20 @@ class Outcomes:
 def read_outcomes(predictions: Predictions) -> Outcomes | None:
     """The outcomes of a classification's file, None where the file is not of a classification.
 
-    Raises LossmithError where it says that it is one and lacks a column.
+    Raises LossmithError where it says that it is one and cannot be read as one.
     """
-    held = (predictions.table.schema.metadata or {}).get(METADATA)
-    facts = json.loads(held) if held else {}
-    if not facts.get("classes"):
+    if predictions.classes is None:
         return None
-    classes = Classes.from_json(facts["classes"])
-    if classes.multi_label:
-        truth, predicted = (_flags(predictions, classes, side) for side in ("label", "predicted"))
-    else:
-        truth, predicted = (_one_of(predictions, classes, side) for side in ("label", "predicted"))
-    failed = predictions.failed if classes.multi_label else predictions.failed | ~predicted.any(axis=1)
-    predicted = predicted & ~failed[:, None]
-    scores = np.stack([_numbers(predictions, name) for name in classes.score_columns], axis=1)
+    found, facts = predictions.outcomes, facts_of(predictions.table)
+    # Metrics turn a failed record into a wrong one; here it is told by itself.
+    predicted = found.said & ~found.failed[:, None]
     temperature = facts.get("temperature")
     return Outcomes(
-        classes, truth, predicted, failed, scores, facts.get("threshold"), 1.0 if temperature is None else temperature
+        found.classes,
+        found.gold,
+        predicted,
+        found.failed,
+        found.scores,
+        facts.get("threshold"),
+        1.0 if temperature is None else float(temperature),
     )
-
-
-def _flags(predictions: Predictions, classes: Classes, side: str) -> np.ndarray:
-    columns = [_numbers(predictions, f"{side}.{name}") for name in classes.names]
-    return np.stack(columns, axis=1) == 1
-
-
-def _one_of(predictions: Predictions, classes: Classes, side: str) -> np.ndarray:
-    held = np.asarray(_column(predictions, side), dtype=object)
-    return np.stack([held == name for name in classes.names], axis=1).astype(bool)
-
-
-def _numbers(predictions: Predictions, name: str) -> np.ndarray:
-    values = [np.nan if value is None else value for value in _column(predictions, name)]
-    return np.asarray(values, dtype=np.float64)
-
-
-def _column(predictions: Predictions, name: str) -> list[Any]:
-    if name not in predictions.table.column_names:
-        raise LossmithError(f"{predictions.where} has no column '{name}'", got="a classification without it")
-    return list(predictions.table[name].to_pylist())

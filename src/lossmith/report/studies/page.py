@@ -16,6 +16,7 @@ from lossmith.report.run_files import Gap, Run, read_run
 from lossmith.report.standing import Verdict
 from lossmith.report.studies.ablation import ablation, ablation_verdicts
 from lossmith.report.studies.over_folds import folds
+from lossmith.report.studies.search import search, search_verdicts
 from lossmith.report.studies.study_files import WORDS, Study, read_study
 from lossmith.report.verdicts import verdicts
 from lossmith.runs import RunFolder, write_text
@@ -36,18 +37,22 @@ def _content(study: Study) -> dict[str, Any]:
     """Everything the template shows; what a kind of study does not have is None."""
     over_folds = folds(study) if study.kind == "cv" else None
     objectives = ablation(study) if study.kind == "ablate" else None
+    searched = search(study) if study.kind == "tune" else None
     pooled = _pooled(study) if study.kind == "cv" and study.results else None
     found = _found(study)
     if objectives is not None:
         found += ablation_verdicts(objectives)
+    if searched is not None:
+        found += search_verdicts(study)
     content = {
         "title": study.name,
         "kind": WORDS[study.kind],
-        "lead": _lead(study, over_folds.about if over_folds else objectives.about if objectives else ""),
+        "lead": _lead(study, next((one.about for one in (over_folds, objectives, searched) if one is not None), "")),
         "children": study.children(),
         "states": study.states(),
         "folds": over_folds,
         "ablation": objectives,
+        "search": searched,
         "pooled": pooled is not None,
         "warnings": [],
         "several": False,
