@@ -28,8 +28,9 @@ check: $(VENV)/.installed-test
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+# Tests run side by side, a file in one process; threads of their own would only wait for each other.
 test: check
-	$(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses logical --dist loadfile
 
 clean:
 	rm -rf $(VENV) dist build
