@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -49,7 +50,7 @@ def cv(  # noqa: PLR0913 - one parameter an option
     options = [f"cv.{key}={value}" for key, value in asked.items() if value is not None]
     with counting("cross-validating", "folds", quiet=quiet) as progress:
         study = carry_out(config, [*(overrides or []), *options], progress=progress)
-    metrics = read_json(RunFolder(study["path"]).metrics())
+    metrics = read_json(RunFolder(Path(study["path"])).metrics())
     if json_:
         typer.echo(json.dumps(study, ensure_ascii=False, indent=1))
     elif not quiet:

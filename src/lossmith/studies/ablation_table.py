@@ -41,8 +41,10 @@ def ablation_table(study: StudyFolder, config: Config, rows: Sequence[Mapping[st
     if not done:
         return None
     split = config.evaluate.split
-    measures = find_measures(config.evaluate.metrics)
-    cells, records = _cells(study, done, measures, split)
+    predicted = _predictions(study, done, config)
+    records = next(iter(predicted.values()))
+    measures = find_measures(config.evaluate.metrics, records.classes)
+    cells = _cells(done, predicted, measures)
     clusters = records.clusters
     baseline = config.ablate.baseline or next(iter(config.ablate.objectives))
     for cell in cells:
@@ -95,28 +97,33 @@ def _notes(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _cells(
-    study: StudyFolder, rows: Sequence[Mapping[str, Any]], measures: Mapping[str, Measure], split: str
-) -> tuple[list[Cell], Predictions]:
-    """The cells with their scores, and the records of the first run, which are those of all."""
-    cells: dict[tuple[str | None, str], Cell] = {}
-    first: Predictions | None = None
+def _predictions(study: StudyFolder, rows: Sequence[Mapping[str, Any]], config: Config) -> dict[str, Predictions]:
+    """The predictions of each run by its name, all of the same records in one order."""
+    found: dict[str, Predictions] = {}
     for row in rows:
-        predictions = read_predictions(RunFolder(study.path / row["path"]).predictions(split))
-        first = first or predictions
-        if predictions.ids != first.ids:
+        file = RunFolder(study.path / row["path"]).predictions(config.evaluate.split)
+        found[row["name"]] = read_predictions(file, smallest_group=config.evaluate.smallest_group)
+        if found[row["name"]].ids != found[rows[0]["name"]].ids:
             raise LossmithError(
                 "the runs were measured on different records",
                 got=row["name"],
                 expected=f"the records of {rows[0]['name']} in their order",
                 fix="remove both run folders and carry out the study again",
             )
+    return found
+
+
+def _cells(
+    rows: Sequence[Mapping[str, Any]], predicted: Mapping[str, Predictions], measures: Mapping[str, Measure]
+) -> list[Cell]:
+    """The scores of the runs, by model and objective."""
+    cells: dict[tuple[str | None, str], Cell] = {}
+    for row in rows:
         key = (row.get("model"), row["objective"])
         cell = cells.setdefault(key, Cell(*key))
         cell.seeds.append(row["seed"])
-        cell.scores.append({name: measure.score(predictions) for name, measure in measures.items()})
-    assert first is not None, "there is a run"
-    return list(cells.values()), first
+        cell.scores.append({name: measure.score(predicted[row["name"]]) for name, measure in measures.items()})
+    return list(cells.values())
 
 
 def _comparisons(cells: Sequence[Cell], measures: Mapping[str, Measure], baseline: str) -> list[dict[str, Any]]:

@@ -15,9 +15,13 @@ from lossmith.studies.folder import StudyFolder, check_whole, claim_study
 from lossmith.studies.folds import fold_children, resolved_kind
 from lossmith.studies.leak_check import check_leaks
 from lossmith.studies.over_folds import over_folds
+from lossmith.studies.pooled_baselines import pooled_baselines
 from lossmith.studies.pooling import pooled_name, write_pooled
 from lossmith.studies.study import Progress, carry_out_study
 from lossmith.studies.workers import processes_for
+
+# Of a fold, say, in which no record has a group.
+_UNMEASURED = {"value": None, "low": None, "high": None, "n": 0, "reason": "nothing to measure it on"}
 
 
 def cv(config: ConfigLike, overrides: Sequence[str] = (), *, progress: Progress | None = None) -> dict[str, Any]:
@@ -50,9 +54,14 @@ def _results(
 ) -> dict[str, Any]:
     runs = [RunFolder(study.path / row["path"]) for row in rows]
     measured = [read_json(run.metrics()) for run in runs]
-    repeats = range(config.cv.repeats)
-    pooled = [_pooled(study, config, repeat, rows, runs) for repeat in repeats]
     calibration = children[0].config.evaluate.calibration
+    asked = config.evaluate.model_copy(update={"split": pooled_name(0), "calibration": calibration})
+    settings = config.model_copy(update={"evaluate": asked})
+    folds = [
+        {row["fold"]: run for row, run in zip(rows, runs, strict=True) if row["repeat"] == repeat}
+        for repeat in range(config.cv.repeats)
+    ]
+    pooled = [_pooled(study, settings, of_repeat, pooled_name(repeat)) for repeat, of_repeat in enumerate(folds)]
     return {
         "folds": config.cv.folds,
         "repeats": config.cv.repeats,
@@ -62,10 +71,12 @@ def _results(
         "metrics": {
             name: {
                 "direction": facts["direction"],
-                "over_folds": over_folds([found["metrics"][name] for found in measured], folds=config.cv.folds),
-                "pooled": [found["metrics"][name] for found in pooled],
+                "over_folds": over_folds(
+                    [found["metrics"].get(name, _UNMEASURED) for found in measured], folds=config.cv.folds
+                ),
+                "pooled": [found["metrics"].get(name, _UNMEASURED) for found in pooled],
             }
-            for name, facts in measured[0]["metrics"].items()
+            for name, facts in pooled[0]["metrics"].items()
         },
         "decisions": [
             {"run": row["name"], **run.manifest().get("decision", {})} for row, run in zip(rows, runs, strict=True)
@@ -73,14 +84,10 @@ def _results(
     }
 
 
-def _pooled(
-    study: StudyFolder, config: Config, repeat: int, rows: Sequence[Mapping[str, Any]], runs: Sequence[RunFolder]
-) -> dict[str, Any]:
+def _pooled(study: StudyFolder, config: Config, folds: Mapping[int, RunFolder], name: str) -> dict[str, Any]:
     """metrics.json of a repeat's pooled predictions; that of the first is the study's own."""
     from lossmith.evaluate.run import evaluate_run
 
-    name = pooled_name(repeat)
-    folds = {row["fold"]: run for row, run in zip(rows, runs, strict=True) if row["repeat"] == repeat}
     write_pooled(folds, study.files.predictions(name))
-    asked = config.evaluate.model_copy(update={"split": pooled_name(0)})
-    return evaluate_run(study.files, config.model_copy(update={"evaluate": asked}), split=name)
+    baselines = pooled_baselines(config.evaluate, folds, study.files, split=name)
+    return evaluate_run(study.files, config, split=name, baselines=baselines)
