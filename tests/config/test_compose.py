@@ -107,6 +107,11 @@ def test_layers_lie_over_each_other_and_say_so(tmp_path: Path):
     assert composed.origin["objective.cross_entropy"] == f"preset {SINKHORN}"
 
 
+def test_an_aim_given_whole_replaces_the_presets():
+    assert load_config("screening/bce").evaluate.threshold == {"recall": ">= 0.95"}
+    assert load_config("screening/bce", ["evaluate.threshold={max: f1}"]).evaluate.threshold == {"max": "f1"}
+
+
 def test_an_objective_given_whole_replaces_the_presets(tmp_path: Path):
     file = tmp_path / "mine.json"
     file.write_text(json.dumps({"defaults": [SINKHORN], "objective": {"focal": 1}}))
