@@ -193,6 +193,13 @@ def test_inspection_shows_the_text_that_was_kept(name: str) -> None:
     assert all(piece in text.text for piece in kept) and len("".join(kept)) < len(text.text)
 
 
+def test_a_pair_that_runs_into_its_text_is_doubted() -> None:
+    pair = HeadTemplate.from_config(DataConfig(template={"text": "{{ a }}", "pair": "{{ b }}"}))
+    single = HeadTemplate.from_config(DataConfig(template={"text": "{{ a }}"}))
+    assert {name for name in TOKENIZERS if pair.doubts(TOKENIZERS[name])} == {"qwen"}
+    assert not any(single.doubts(tokenizer) for tokenizer in TOKENIZERS.values())
+
+
 @pytest.mark.parametrize(
     ("template", "match"),
     [

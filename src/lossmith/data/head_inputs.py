@@ -113,11 +113,11 @@ def lay_out_inputs(texts: Sequence[HeadText], tokenizer: PreTrainedTokenizerBase
         verbose=False,
     )
     layouts = []
-    for number, (text, ids, offsets) in enumerate(zip(texts, found["input_ids"], found["offset_mapping"], strict=True)):
-        parts = np.array([ADDED if part is None else part for part in found.sequence_ids(number)], dtype=np.int8)
-        moved = np.asarray(offsets, dtype=np.int64).reshape(-1, 2)
-        moved[parts == PAIR] += len(text.first)
-        layouts.append(InputLayout(list(ids), token_offsets([(int(a), int(b)) for a, b in moved]), parts))
+    for number, (text, ids, own) in enumerate(zip(texts, found["input_ids"], found["offset_mapping"], strict=True)):
+        parts = [ADDED if part is None else part for part in found.sequence_ids(number)]
+        edge = len(text.first)
+        offsets = [(a + edge, b + edge) if p == PAIR else (a, b) for (a, b), p in zip(own, parts, strict=True)]
+        layouts.append(InputLayout(list(ids), token_offsets(offsets), np.array(parts, dtype=np.int8)))
     return layouts
 
 

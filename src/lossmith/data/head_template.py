@@ -119,6 +119,15 @@ class HeadTemplate:
         """None: nothing is generated."""
         return []
 
+    def doubts(self, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+        """Sentences on a pair that runs into its text, because the tokenizer writes nothing between two texts."""
+        if len(self.parts) < 2 or tokenizer.num_special_tokens_to_add(pair=True):
+            return []
+        return [
+            "this tokenizer puts nothing between a text and its pair, so the two run together; write both into one "
+            'template, data.template={text: "{{ text }}\\n{{ pair }}"}, or begin the pair with a line break'
+        ]
+
     def roles(
         self, record: RecordLike | Mapping[str, Any], tokenizer: PreTrainedTokenizerBase
     ) -> list[tuple[str, int, int]]:

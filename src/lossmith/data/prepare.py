@@ -157,6 +157,7 @@ def _build(
         span_names=template.span_names,
         generates=isinstance(template, Template),
         classes=classes,
+        doubts=template.doubts(tokenizer) if isinstance(template, HeadTemplate) else (),
     )
     write_json(building / "audit.json", audit)
     return {"template_hash": template.hash(tokenizer)}

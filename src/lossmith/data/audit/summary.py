@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lossmith.data.audit.labels import label_counts, label_warnings
@@ -32,11 +32,12 @@ def summarise(
     span_names: Collection[str],
     generates: bool = True,
     classes: Classes | None = None,
+    doubts: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The audit of a preparation; `span_names` are those that the template or data.spans can mark.
 
     `generates` says that answers are written, token by token; where a head answers, no token is supervised. A
-    classification has `classes`.
+    classification has `classes`. `doubts` are further sentences to warn with.
     """
     splits = {name: tallies[name].summary(span_names) for name in SPLITS}
     audit: dict[str, Any] = {
@@ -58,6 +59,7 @@ def summarise(
         audit["labels"] = label_counts(tallies, plan.labelling, classes.names)
         add_near_duplicates(audit, tallies)
     audit["warnings"] = [
+        *doubts,
         *plan.doubts,
         *_split_warnings(audit),
         *_span_warnings(audit, span_names),
