@@ -116,6 +116,15 @@ def build_scratch_classifier(
     return model
 
 
+def build_scratch_backbone(config: ModelConfig, tokenizer: PreTrainedTokenizerBase, *, seed: int) -> PreTrainedModel:
+    """A model of hidden states alone with random weights, an encoder unless told otherwise."""
+    from transformers import AutoModel
+
+    shape = _BUILDERS[config.architecture or ENCODERS[0]](size_of(config), tokenizer)
+    model: PreTrainedModel = _from_config(AutoModel, shape, config, seed=seed)
+    return model
+
+
 def _from_config(loader: Any, shape: Any, config: ModelConfig, *, seed: int) -> Any:
     attention = {"attn_implementation": config.attn_implementation} if config.attn_implementation else {}
     with torch.random.fork_rng(devices=[]):
