@@ -14,12 +14,13 @@ from lossmith.evaluate.asked import check_asked
 from lossmith.evaluate.baselines import Baselines, find_baselines, named_run
 from lossmith.evaluate.class_facts import class_facts, decided_otherwise
 from lossmith.evaluate.exports import export_figures
-from lossmith.evaluate.gates import judge
+from lossmith.evaluate.gates import Gate, judge
 from lossmith.evaluate.groups import RATES, group_figures
 from lossmith.evaluate.measures import Measure, Resampling, figure, find_measures
 from lossmith.evaluate.predictions import Predictions, read_predictions
 from lossmith.metrics.intervals import shared_clusters
 from lossmith.metrics.scores import AnyScores
+from lossmith.names import METRICS
 from lossmith.runs import RunFolder, open_run, write_json
 
 SCHEMA = 1
@@ -82,7 +83,7 @@ def evaluate_run(
         baselines = find_baselines(asked, predictions, folder, split=split, prepared=prepared or _prepared(folder))
     how = Resampling(asked.resamples, config.seed)
 
-    measures = find_measures([*names, *_of_groups(predictions)], predictions.classes)
+    measures = find_measures([*names, *_of_gates(gates, predictions), *_of_groups(predictions)], predictions.classes)
     scores = {name: measure.score(predictions) for name, measure in measures.items()}
     metrics = _with_figures(measures, scores, predictions, how)
     judged = {run: _measured(other, split, predictions, measures, how) for run, other in others.items()}
@@ -111,6 +112,17 @@ def evaluate_run(
     write_json(folder.metrics(own), result)
     export_figures(folder, own, result)
     return result
+
+
+def _of_gates(gates: Sequence[Gate], predictions: Predictions) -> list[str]:
+    """Metrics of the classes that gates address, as f1.CLASS."""
+    names = () if predictions.classes is None else predictions.classes.names
+    return [
+        f"{gate.metric}.{name}"
+        for gate in gates
+        for name in names
+        if (row := METRICS.get(gate.metric)) and row.reads == "class" and f"{gate.group}.".startswith(f"{name}.")
+    ]
 
 
 def _of_groups(predictions: Predictions) -> Sequence[str]:
