@@ -34,7 +34,9 @@ def measure_answers(task: Task, rows: Rows, loaded: Loaded, given: Given) -> Mea
                 answers = task.scored(logits, given)
             else:
                 answers = task.answers(replace(loaded, model=model), rows, given, None)
-            predictions = Predictions(task.table(rows, answers, given, decision), "the validation answers")
+            table = task.table(rows, answers, given, decision)
+        smallest = given.config.evaluate.smallest_group
+        predictions = Predictions(table, "the validation answers", smallest_group=smallest)
         values = {key: one.score(predictions).value() for key, one in measures.items()}
         return {key: float(value) for key, value in values.items() if value is not None}
 
