@@ -45,9 +45,10 @@ def log_likelihoods(
     continuations share once after it, from the prompt's keys and values. Vocabulary-wide logits are made for the
     prompt's last token and the continuations' tokens alone, a bounded number at a time.
 
-    The quick way is compared with the plain one (a forward pass for each continuation) on the shortest and the longest
-    prompt before it is used; a model for which it does not hold (a state of its own instead of keys and values, an
-    attention that takes no mask) and prompts longer than a sliding window go the plain way, and `tell` is told.
+    The quick way is compared with the plain one (a forward pass for each continuation) before it is used, on the
+    shortest prompt and on the longest continuation of the longest one. A model for which it does not hold (a state of
+    its own instead of keys and values, an attention that takes no mask) and prompts longer than a sliding window go the
+    plain way, and `tell` is told.
     A prompt that cannot be continued (empty, longer than the model's positions with its longest continuation, out of
     memory even alone) comes out with an `error`. Raises ValueError for a continuation without tokens.
     """
@@ -99,7 +100,8 @@ def _plain_ones(
     near = sorted(set(good) - set(far), key=lambda index: lengths[index])
     if not near:
         return frozenset(far)
-    reason = _difference(scorer, [Asked(prompts[index], asked[index]) for index in dict.fromkeys((near[0], near[-1]))])
+    deepest = max(asked[near[-1]], key=len)
+    reason = _difference(scorer, [Asked(prompts[near[0]], asked[near[0]]), Asked(prompts[near[-1]], (deepest,))])
     if reason is None:
         return frozenset(far)
     say(

@@ -11,8 +11,10 @@ from lossmith.config.model import ModelConfig
 from lossmith.config.objective import WrittenTerm, written_terms
 from lossmith.config.schema import Config
 from lossmith.data.chat_template import CHAT_TEMPLATE
+from lossmith.data.export import export_records
 from lossmith.data.prepare import Prepared, prepare_data
-from lossmith.errors import DataError, nearest
+from lossmith.data.records import SPLITS
+from lossmith.errors import DataError, nearest, unknown_name
 from lossmith.models.base_tokenizer import load_tokenizer, tokenizer_key
 from lossmith.names import TASKS
 from lossmith.tasks.rows import records_by_task
@@ -61,6 +63,26 @@ def prepare_config(config: Config, *, progress: Callable[[int, int | None], None
     if config.train is not None:
         check_tasks(prepared, written_terms(config.objective))
     return prepared
+
+
+def export_config(
+    config: Config,
+    prepared: Prepared,
+    path: Path,
+    *,
+    split: str | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> int:
+    """Write the records of a split, or all, as their template renders them, one JSON object a line; returns how many.
+
+    Raises InputError for a split that there is none of.
+    """
+    from transformers import AutoTokenizer
+
+    if split not in (None, *SPLITS):
+        raise unknown_name("split", str(split), SPLITS)
+    tokenizer = AutoTokenizer.from_pretrained(str(prepared.tokenizer))  # a folder of the cache  # nosec B615
+    return export_records(config, tokenizer, path, split=split, progress=progress)
 
 
 def check_tasks(prepared: Prepared, terms: Sequence[WrittenTerm]) -> None:
