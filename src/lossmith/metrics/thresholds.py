@@ -72,8 +72,16 @@ def choose_thresholds(
 ) -> dict[str, Threshold]:
     """A threshold for each label, or for the positive class, of masks `gold` and scores (records, classes).
 
-    Raises ConfigError for more than two classes that exclude each other: of them the likeliest is taken.
+    Raises ConfigError where the classes have no threshold.
     """
+    check_has_threshold(aim, classes)
+    names = classes.names if classes.multi_label else (str(classes.positive),)
+    places = {name: classes.index(name) for name in names}
+    return {name: choose_threshold(aim, gold[:, place], scores[:, place]) for name, place in places.items()}
+
+
+def check_has_threshold(aim: Mapping[str, str], classes: Classes) -> None:
+    """Raise ConfigError for more than two classes that exclude each other: of them the likeliest is taken."""
     if not classes.multi_label and classes.positive is None:
         raise ConfigError(
             "a threshold with an aim is for two classes, or for labels that do not exclude each other",
@@ -81,9 +89,6 @@ def choose_thresholds(
             expected="a number: of more than two classes the likeliest is taken",
             fix="evaluate.threshold=0.5",
         )
-    names = classes.names if classes.multi_label else (str(classes.positive),)
-    places = {name: classes.index(name) for name in names}
-    return {name: choose_threshold(aim, gold[:, place], scores[:, place]) for name, place in places.items()}
 
 
 def check_aim(aim: Mapping[str, str]) -> None:

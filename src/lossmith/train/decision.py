@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from lossmith.config.evaluate import EvaluateConfig
-from lossmith.errors import ConfigError, DataError
+from lossmith.errors import DataError
 from lossmith.labels import Classes
 from lossmith.metrics.calibration import fit_temperature
-from lossmith.metrics.thresholds import Threshold, choose_threshold
+from lossmith.metrics.thresholds import check_has_threshold, choose_thresholds
 from lossmith.models.load import Loaded
 from lossmith.tasks.classified import DEFAULT_THRESHOLD, Decision, Scored
 from lossmith.tasks.rows import Rows
@@ -51,7 +51,8 @@ def decide(task: Task, loaded: Loaded, given: Given) -> Decided | None:
     if classes is None:
         return None
     aim = asked.threshold if isinstance(asked.threshold, Mapping) else None
-    _check_aim(aim, classes)
+    if aim is not None:
+        check_has_threshold(aim, classes)
     if aim is None and asked.calibration == "none":
         return Decided(_fixed(asked))
     file = given.prepared.split_file("validation")
@@ -71,7 +72,7 @@ def decide(task: Task, loaded: Loaded, given: Given) -> Decided | None:
     facts: dict[str, Any] = {"fitted_on": {"split": "validation", "records": len(rows)}}
     if aim is None:
         return Decided(decision, facts)
-    chosen = _thresholds(aim, _scores(found, decision, classes), truth, classes)
+    chosen = choose_thresholds(aim, _masks(truth, classes), _scores(found, decision, classes), classes)
     own = {name: each.value for name, each in chosen.items()}
     facts["aim"] = {
         name: {"aim": each.aim, "reached": each.reached, "reason": each.reason} for name, each in chosen.items()
@@ -94,20 +95,15 @@ def _told(asked: EvaluateConfig) -> str:
     return f"evaluate.threshold={asked.threshold}, evaluate.calibration={asked.calibration}"
 
 
-def _check_aim(aim: Mapping[str, str] | None, classes: Classes) -> None:
-    if aim is not None and not classes.multi_label and len(classes) != 2:
-        raise ConfigError(
-            "a threshold with an aim is for two classes, or for labels that do not exclude each other",
-            got=f"evaluate.threshold={dict(aim)} with {len(classes)} classes",
-            expected="a number: of more than two classes the likeliest is taken",
-            fix="evaluate.threshold=0.5",
-        )
-
-
 def _truth(rows: Rows, classes: Classes) -> np.ndarray:
     """(rows,) places of classes, or (rows, labels) of 0 and 1."""
     labels = rows.table.column("label").to_pylist()
     return np.asarray(labels if classes.multi_label else [classes.index(label) for label in labels])
+
+
+def _masks(truth: np.ndarray, classes: Classes) -> np.ndarray:
+    """(rows, classes) masks of such labels."""
+    return np.asarray(truth == 1 if classes.multi_label else truth[:, None] == np.arange(len(classes)))
 
 
 def _temperature(found: list[Scored], truth: np.ndarray, classes: Classes) -> float:
@@ -130,16 +126,3 @@ def _scores(found: list[Scored], decision: Decision, classes: Classes) -> np.nda
         if one.error is None and one.logits is not None:
             scores[one.row] = decision.scores(one.logits[None], classes)[0]
     return scores
-
-
-def _thresholds(
-    aim: Mapping[str, str], scores: np.ndarray, truth: np.ndarray, classes: Classes
-) -> dict[str, Threshold]:
-    """A threshold for each label, or for the positive class."""
-    if classes.multi_label:
-        return {
-            name: choose_threshold(aim, truth[:, place].astype(bool), scores[:, place])
-            for place, name in enumerate(classes.names)
-        }
-    positive = classes.index(str(classes.positive))
-    return {classes.names[positive]: choose_threshold(aim, truth == positive, scores[:, positive])}
