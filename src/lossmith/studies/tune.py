@@ -40,8 +40,9 @@ def tune(config: ConfigLike, overrides: Sequence[str] = (), *, progress: Progres
 
     The test split is never read. Trials lie in a database, so that a search that was stopped goes on, and several
     processes may work on one; a failed trial is told and does not end it. The best configuration is written to
-    best.yaml of the study's folder. Raises InputError without Optuna, ConfigError for a space or a metric that cannot
-    be searched, and LossmithError where no trial finished.
+    best.yaml of the study's folder. With tune.outer each outer fold has a search of its own, and the study is a
+    cross-validation (`lossmith.studies.nested`). Raises InputError without Optuna, ConfigError for a space or a metric
+    that cannot be searched, and LossmithError where no trial finished.
     """
     settings = require_complete(load_config(config, overrides))
     require_optuna()
@@ -50,9 +51,13 @@ def tune(config: ConfigLike, overrides: Sequence[str] = (), *, progress: Progres
     check_names(settings)
     aim, dimensions = aim_of(settings), space_of(settings)
     study = claim_study(settings, "tune", growing=GROWING)
-    held = carry_out_search(Search(study, settings, dimensions, aim), progress=progress)
-    if held["results"]["best"] is None:
-        raise _nothing_finished(held)
+    search = Search(study, settings, dimensions, aim)
+    if settings.tune.outer is not None:
+        from lossmith.studies.nested import carry_out_nested
+
+        return {"path": str(study.path), **carry_out_nested(search, progress=progress)}
+    held = carry_out_search(search, progress=progress)
+    best_or_error(held)
     return {"path": str(study.path), **held}
 
 
@@ -93,6 +98,8 @@ class Search:
             metrics = list(dict.fromkeys([self.aim.name, *config.evaluate.metrics]))
             changes |= {"evaluate.metrics": metrics, "evaluate.split": self.aim.split, "evaluate.baselines": "none"}
         places: list[dict[str, Any]] = [{"name": folder, "runs_dir": str(self.study.path)}]
+        if self.outer:
+            places[0]["data.split.folds"] = [fold.model_dump() for fold in self.outer]
         if folds is not None:
             cut = [(*self.outer, fold_config(config, number, k=folds)) for number in range(folds)]
             places = [
@@ -112,10 +119,8 @@ def carry_out_search(search: Search, *, progress: Progress | None = None) -> dic
     grid = grid_of(search.dimensions, seed=config.seed) if tune.sampler == "grid" else None
     total = min(tune.trials, len(grid)) if grid is not None else tune.trials
     trials = search.open()
-    held = _write(search, trials)
-    done = _finished(held)
     if progress is not None:
-        progress(done, total)
+        progress(_finished(_write(search, trials)), total)
     pieces = _pieces(search, trials, grid)
     with closing(
         carry_out(pieces, processes=min(tune.processes or 1, total), log=search.study.log, work=TRIAL)
@@ -127,7 +132,7 @@ def carry_out_search(search: Search, *, progress: Progress | None = None) -> dic
             held = _write(search, trials)
             if progress is not None:
                 progress(_finished(held), total)
-    return held
+    return _write(search, trials, over=True)
 
 
 def _pieces(search: Search, trials: Study, grid: list[dict[str, Any]] | None) -> Iterator[Piece]:
@@ -159,10 +164,10 @@ def _piece(search: Search, trials: Study, trial: Trial) -> Piece | None:
     return Piece(folder, runs, search.aim, search.url, search.name, trial, search.config.tune)
 
 
-def _write(search: Search, trials: Study) -> dict[str, Any]:
+def _write(search: Search, trials: Study, *, over: bool = False) -> dict[str, Any]:
     """study.json and best.yaml as the database has it now."""
     config, tune = search.config, search.config.tune
-    results = results_of(trials, config, search.dimensions, aim=search.aim, url=search.url)
+    results = results_of(trials, config, search.dimensions, aim=search.aim, url=search.url, over=over)
     rows = [{"path": row["name"], **row} for row in results["trials"]]
     write_best(search.study, config, results)
     # No password of a database lies in a file.
@@ -175,9 +180,12 @@ def _finished(held: Mapping[str, Any]) -> int:
     return sum(row["state"] in ("done", "pruned", "failed") for row in held["runs"])
 
 
-def _nothing_finished(held: Mapping[str, Any]) -> LossmithError:
+def best_or_error(held: Mapping[str, Any]) -> dict[str, Any]:
+    """The best trial of a search's study.json; raises LossmithError where none finished."""
+    if held["results"]["best"] is not None:
+        return dict(held["results"]["best"])
     failed = [row for row in held["runs"] if row["state"] == "failed"]
-    return LossmithError(
+    raise LossmithError(
         f"no trial of {len(held['runs'])} finished, so there is no best one",
         got=f"{failed[0]['name']}: {failed[0]['error']}" if failed else "no trial ended",
         fix="mend what the first trial tells of; the same command goes on with other values" if failed else None,

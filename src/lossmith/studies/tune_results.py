@@ -80,8 +80,10 @@ def importances(search: Study, *, seed: int) -> dict[str, Any]:
     return found | {"values": {key: float(value) for key, value in values.items()}}
 
 
-def results_of(search: Study, config: Config, dimensions: Sequence[Dimension], *, aim: Aim, url: str) -> dict[str, Any]:
-    """The `results` of study.json."""
+def results_of(
+    search: Study, config: Config, dimensions: Sequence[Dimension], *, aim: Aim, url: str, over: bool
+) -> dict[str, Any]:
+    """The `results` of study.json; what mattered is worked out when the search is `over`, because it takes a while."""
     rows = trial_rows(search, dimensions)
     tune = config.tune
     states = [row["state"] for row in rows]
@@ -99,7 +101,7 @@ def results_of(search: Study, config: Config, dimensions: Sequence[Dimension], *
         "trials": rows,
         "best": best_of(rows, aim),
         "best_file": BEST_FILE if "done" in states else None,
-        "importances": importances(search, seed=config.seed),
+        "importances": importances(search, seed=config.seed) if over else None,
     }
 
 
