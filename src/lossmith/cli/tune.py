@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,7 +37,8 @@ def tune(  # noqa: PLR0913 - one parameter an option
     Example: lossmith tune screening/focal data.files=records.csv "tune.space.train.learning_rate=[1e-5, 1e-4]"
     """
     from lossmith.cli.screen import counting
-    from lossmith.cli.study_screen import print_search
+    from lossmith.cli.study_screen import print_cv, print_search
+    from lossmith.runs import RunFolder, read_json
     from lossmith.studies.tune import tune as carry_out
 
     asked = {"trials": trials, "timeout": timeout, "outer": outer, "inner": inner}
@@ -47,5 +49,7 @@ def tune(  # noqa: PLR0913 - one parameter an option
         study = carry_out(config, [*(overrides or []), *options], progress=progress)
     if json_:
         typer.echo(json.dumps(study, ensure_ascii=False, indent=1))
+    elif study["kind"] == "cv" and not quiet:
+        print_cv(study, read_json(RunFolder(Path(study["path"])).metrics()))
     elif not quiet:
         print_search(study)

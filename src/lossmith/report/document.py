@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import jinja2
@@ -40,7 +41,9 @@ def render(template: str, content: Mapping[str, Any]) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+@cache
 def _environment() -> jinja2.Environment:
+    # Kept, because reading the templates takes longer than filling them, and a study writes a page for each run.
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(_PACKAGE),
         autoescape=True,

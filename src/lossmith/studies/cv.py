@@ -40,13 +40,28 @@ def cv(config: ConfigLike, overrides: Sequence[str] = (), *, progress: Progress 
     with study.files.lock():
         children = fold_children(study, settings)
         leaks = check_leaks(children, allowed=settings.cv.allow_leaks)
-        processes = processes_for(settings, len(children), asked=settings.cv.processes)
-        rows = carry_out_study(study, settings, children, processes=processes, progress=progress)
-        check_whole(rows, what="folds")
-        results = {**_results(study, settings, children, rows), "leaks": leaks}
-        held = study.write(settings, rows, results=results)
-        write_study_report(study.path)
+        held = carry_out_folds(study, settings, children, progress=progress, known={"leaks": leaks})
     return {"path": str(study.path), **held}
+
+
+def carry_out_folds(
+    study: StudyFolder,
+    config: Config,
+    children: Sequence[Child],
+    *,
+    progress: Progress | None = None,
+    known: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Carry out the folds, pool and measure them, write study.json and the page; returns study.json.
+
+    `known` is what `results` tells beside. Raises LossmithError where a fold failed.
+    """
+    processes = processes_for(config, len(children), asked=config.cv.processes)
+    rows = carry_out_study(study, config, children, processes=processes, progress=progress)
+    check_whole(rows, what="folds")
+    held = study.write(config, rows, results={**_results(study, config, children, rows), **known})
+    write_study_report(study.path)
+    return held
 
 
 def _results(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lossmith.config.data import FoldConfig
@@ -44,17 +45,21 @@ def resolved_kind(config: Config) -> FoldKind:
     return kind
 
 
-def fold_children(study: StudyFolder, config: Config) -> list[Child]:
+def fold_children(
+    study: StudyFolder, config: Config, *, chosen: Sequence[Mapping[str, Any]] | None = None
+) -> list[Child]:
     """A run for each fold of each repeat: the fold is its test split, its validation split is cut from the others.
+
+    `chosen` are values of keys (dotted key: value) that belong to each fold alone.
 
     So thresholds, calibration and the best checkpoint are chosen inside each training fold, by the run itself. Gates
     are the study's own question and left out of the folds. Scores of a classification are calibrated in each fold, or
     those of different models could not be pooled: temperature changes neither the class predicted at .5 nor the order
-    of scores inside a fold.
+    of scores inside a fold. A JSON answer has a class and needs no score.
     """
     cv = config.cv
     shared: dict[str, Any] = {"evaluate.split": "test", "evaluate.require": []}
-    if config.task.kind == CLASSIFICATION:
+    if config.task.kind == CLASSIFICATION and config.task.method != "json_answer":
         shared["evaluate.calibration"] = "temperature"
     return [
         child_of(
@@ -63,6 +68,8 @@ def fold_children(study: StudyFolder, config: Config) -> list[Child]:
             name=fold_name(fold, repeat, repeats=cv.repeats),
             changes={
                 **shared,
+                **(chosen[fold] if chosen else {}),
+                "data.split.seed": config.split_seed,
                 "data.split.folds": fold_config(
                     config, fold, k=cv.folds, repeat=repeat, all_records=cv.all_records
                 ).model_dump(),

@@ -14,6 +14,7 @@ from lossmith.config.load import load_config, require_complete
 from lossmith.config.schema import Config
 from lossmith.config.studies import TuneConfig
 from lossmith.errors import LossmithError
+from lossmith.report.studies.page import write_study_report
 from lossmith.stages import ConfigLike
 from lossmith.studies.children import changed
 from lossmith.studies.folder import StudyFolder, claim_study
@@ -166,14 +167,27 @@ def _piece(search: Search, trials: Study, trial: Trial) -> Piece | None:
 
 def _write(search: Search, trials: Study, *, over: bool = False) -> dict[str, Any]:
     """study.json and best.yaml as the database has it now."""
-    config, tune = search.config, search.config.tune
+    config = search.config
     results = results_of(trials, config, search.dimensions, aim=search.aim, url=search.url, over=over)
     rows = [{"path": row["name"], **row} for row in results["trials"]]
     write_best(search.study, config, results)
-    # No password of a database lies in a file.
-    shown = {"storage": shown_url(tune.storage) if tune.storage else None}
-    safe = config.model_copy(update={"tune": tune.model_copy(update=shown)})
-    return search.study.write(safe, rows, results=results)
+    held = search.study.write(without_password(config), rows, results=results)
+    if over:
+        write_study_report(search.study.path)
+    return held
+
+
+def without_password(config: Config) -> Config:
+    """The configuration as files may hold it: without the password of its database.
+
+    >>> given = Config.model_validate({"tune": {"storage": "mysql://me:secret@host/name"}})
+    >>> without_password(given).tune.storage
+    'mysql://me:***@host/name'
+    """
+    url = config.tune.storage
+    return config.model_copy(
+        update={"tune": config.tune.model_copy(update={"storage": shown_url(url) if url else None})}
+    )
 
 
 def _finished(held: Mapping[str, Any]) -> int:
