@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lossmith.config.load import as_yaml, load_config
+from lossmith.evaluate.run import evaluate_run
 from lossmith.labels import Classes
 from lossmith.runs import RunFolder, write_json, write_text
 
@@ -75,30 +76,44 @@ def faulty(records: int, *, skill: float, seed: int = 0) -> pa.Table:
     return _table(rows, FAULTS, threshold)
 
 
-def write_classified(
-    folder: Path, table: pa.Table, metrics: Mapping[str, Any], *, config: Mapping[str, Any] | None = None
-) -> Path:
-    """A finished run around the predictions `table` and the content of metrics.json."""
+def write_classified(folder: Path, table: pa.Table, *, metrics: Sequence[str], **evaluate: Any) -> Path:
+    """A finished run around the predictions `table`, scored by the metrics themselves."""
     run = RunFolder(folder)
-    settings: dict[str, Any] = {
-        "name": folder.name,
-        "task": {"kind": "classification"},
-        "model": {"base": "scratch-tiny"},
-        "data": {"files": "crates.jsonl", "label": "state", "group": "fruit", "template": {"text": "{{ text }}"}},
-        "objective": {"class_focal": {"weight": 1.0, "class_weight": "balanced"}},
-        "evaluate": {"metrics": list(metrics["metrics"]), "threshold": {"recall": ">= 0.9"}},
-        "train": {"num_train_epochs": 2, "learning_rate": 1e-3},
-    } | dict(config or {})
-    write_text(run.config, as_yaml(load_config(settings)))
+    classes = json.loads(table.schema.metadata[b"lossmith"])["classes"]
+    config = load_config(
+        {
+            "name": folder.name,
+            "task": {"kind": "classification"},
+            "model": {"base": "scratch-tiny"},
+            "data": {"files": "crates.jsonl", "label": "state", "group": "fruit", "template": {"text": "{{ text }}"}},
+            "objective": {"class_focal": {"weight": 1.0, "class_weight": "balanced"}},
+            "evaluate": {"metrics": list(metrics), "calibration": "temperature", **evaluate},
+            "train": {"num_train_epochs": 2, "learning_rate": 1e-3},
+        }
+    )
+    write_text(run.config, as_yaml(config))
     write_json(run.audit, audit())
     history(run.history, {"class_focal": 1.0}, lines=40, start=0.6, seed=1)
     run.predictions("test").parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, run.predictions("test"))
-    facts = manifest({"class_focal": {"weight": 1.0, "class_weight": [0.5, 5.0]}}, folder, 0)
-    held = json.loads(table.schema.metadata[b"lossmith"])
-    facts["classes"] = held["classes"]
+    facts = manifest({"class_focal": {"weight": 1.0, "class_weight": [0.56, 5.0]}}, folder, 0)
+    facts["objective"][0]["counted"] = [
+        {"parameter": "class_weight", "rule": "balanced", "weights": dict.fromkeys(classes["names"], 5.0)}
+    ]
+    chosen = {"recall": {"aim": "recall: >= 0.9", "reached": False, "reason": "validation has no positive record"}}
+    facts["decision"] = {"aim": chosen, "fitted_on": {"split": "validation", "records": 120}}
     write_json(run.manifest_file, facts)
-    write_json(run.metrics(), metrics)
+    evaluate_run(run, config, prepared=_prepared(folder.parent / "prepared", table))
+    return folder
+
+
+def _prepared(folder: Path, table: pa.Table) -> Path:
+    """Rows that baselines learn from: every third record."""
+    folder.mkdir(exist_ok=True)
+    multi = [name for name in table.column_names if name.startswith("label.")]
+    label = pa.array(list(zip(*(table[name].to_pylist() for name in multi), strict=True))) if multi else table["label"]
+    rows = table.select(["prompt"]).append_column("label", label).take(list(range(0, len(table), 3)))
+    pq.write_table(rows, folder / "train.parquet")
     return folder
 
 

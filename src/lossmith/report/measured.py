@@ -21,6 +21,9 @@ DIRECTIONS: Mapping[str, tuple[str, str]] = {
 }
 
 
+_WORDS: Mapping[str, str] = {"tfidf_logistic_regression": "TF-IDF + logistic regression"}
+
+
 @dataclass(frozen=True)
 class Column:
     """One column: a run, or a baseline of the runs that share its values."""
@@ -104,6 +107,16 @@ def metric_range(name: str) -> tuple[float, float]:
     return (row.low, row.high) if row else (float("-inf"), float("inf"))
 
 
+def compares_groups(name: str) -> bool:
+    """Whether a metric compares groups of records, as a gap between their error rates does.
+
+    >>> compares_groups("fpr_gap"), compares_groups("fpr"), compares_groups("subgroup_auc")
+    (True, False, False)
+    """
+    row = known_metric(name)
+    return row is not None and "group" in row.columns and row.reads != "group"
+
+
 def direction_of(name: str, facts: Mapping[str, Any]) -> str:
     """`up`, `down` or `one`, from the file, or else from the table of metrics."""
     row = known_metric(name)
@@ -111,12 +124,12 @@ def direction_of(name: str, facts: Mapping[str, Any]) -> str:
 
 
 def plain_name(name: str) -> str:
-    """A key of a file as words.
+    """A key of a file as words; a run's path as it is.
 
-    >>> plain_name("nearest_training_record")
-    'nearest training record'
+    >>> plain_name("nearest_training_record"), plain_name("runs/my_base")
+    ('nearest training record', 'runs/my_base')
     """
-    return name.replace("_", " ")
+    return _WORDS.get(name) or (name if "/" in name else name.replace("_", " "))
 
 
 def _points(values: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Any, Any]]:

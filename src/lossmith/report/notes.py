@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from lossmith.report.figures import count
+from lossmith.report.measured import compares_groups
 from lossmith.report.run_files import Run
 
 
 def metric_notes(runs: Sequence[Run]) -> list[tuple[str, str, str]]:
-    """(run, metrics or baseline, note) for what has to be known beside the values."""
+    """(run, metrics or baseline, note) for what has to be known beside the values, gaps between groups left out."""
+    return _together((label, name, note) for label, name, note in _notes(runs) if not compares_groups(name))
+
+
+def gap_notes(runs: Sequence[Run]) -> list[tuple[str, str, str]]:
+    """The same of the metrics that compare groups."""
+    return _together((label, name, note) for label, name, note in _notes(runs) if compares_groups(name))
+
+
+def _together(notes: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
     held: dict[tuple[str, str], list[str]] = {}
-    for label, name, note in _notes(runs):
+    for label, name, note in notes:
         held.setdefault((label, note), []).append(name)
     return [(label, ", ".join(names), note) for (label, note), names in held.items()]
 

@@ -88,7 +88,9 @@ def _term(facts: Mapping[str, Any], *, scratch: bool, by_task: bool, dead: bool)
         name=name,
         weight=float(weight) if isinstance(weight, int | float) else float("nan"),
         reads=_reads(facts, row) + (_of_task(facts) if by_task else ""),
-        parameters=", ".join(f"{key} = {_value(value)}" for key, value in _changed(parameters, row)),
+        parameters=", ".join(
+            f"{key} = {_value(value)}" for key, value in _changed({**parameters, **_rules(facts)}, row)
+        ),
         about=row.formula if row else f"a loss of your own: {loss}",
         source=row.source if row else "",
         unit=row.unit_of_value if row and row.unit_of_value != "1" else "",
@@ -125,6 +127,12 @@ def _notes(facts: Mapping[str, Any], parameters: Mapping[str, Any], row: LossRow
             "here it matches tokens in any order, it does not compare meanings"
         )
     return notes
+
+
+def _rules(facts: Mapping[str, Any]) -> dict[str, str]:
+    """The rules by which weights were counted, in place of the numbers that they gave, and how examples are weighed."""
+    found = {str(one.get("parameter")): str(one.get("rule")) for one in facts.get("counted") or ()}
+    return found | ({"weights_by": str(facts["weights_by"])} if facts.get("weights_by") else {})
 
 
 def _changed(parameters: Mapping[str, Any], row: LossRow | None) -> list[tuple[str, Any]]:

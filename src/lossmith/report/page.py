@@ -16,8 +16,8 @@ from lossmith.report.examples import Chosen, choose
 from lossmith.report.failures import failures
 from lossmith.report.figures import count
 from lossmith.report.intervals_plot import key
-from lossmith.report.measured import columns, group_tables, main_metric, metric_rows
-from lossmith.report.notes import metric_notes
+from lossmith.report.measured import columns, compares_groups, group_tables, main_metric, metric_rows
+from lossmith.report.notes import gap_notes, metric_notes
 from lossmith.report.objective_words import terms
 from lossmith.report.recipe_marks import Matcher
 from lossmith.report.run_files import Gap, Run, read_runs
@@ -69,6 +69,7 @@ def _content(runs: Sequence[Run], compared: Mapping[str, Any] | None, matcher: M
     held = columns(runs)
     found_pairs = pairs(compared, [run.label for run in runs]) if compared else []
     metric = main_metric(runs)
+    rows = metric_rows(runs, held)
     classified = [section(run, tables.get(run.label)) for run in runs if is_classification(run)]
     return {
         "title": runs[0].label
@@ -85,7 +86,9 @@ def _content(runs: Sequence[Run], compared: Mapping[str, Any] | None, matcher: M
         "warnings": warnings(runs),
         "facts": provenance.differing([provenance.opening_facts(run) for run in runs]),
         "columns": held,
-        "metrics": metric_rows(runs, held),
+        "metrics": [row for row in rows if not (classified and compares_groups(row.name))],
+        "gap_notes": gap_notes(runs),
+        "gap_rows": [row for row in rows if compares_groups(row.name)],
         "metric_notes": metric_notes(runs),
         "gates": [(run.label, (run.metrics or {}).get("gates") or []) for run in runs],
         "classified": classified,

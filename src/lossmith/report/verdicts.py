@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from lossmith.evaluate.class_baselines import CONSTANTS
 from lossmith.report.figures import count
@@ -48,16 +49,26 @@ def verdicts(runs: Sequence[Run], failures: Mapping[str, tuple[int, int]]) -> li
                     "Each counts as wrong in every figure; the reasons are under Failed records.",
                 )
             )
-        undefined = [name for name, facts in run.metrics.get("metrics", {}).items() if facts.get("value") is None]
-        if undefined:
-            reasons = "; ".join(
-                f"{name}: {run.metrics['metrics'][name].get('reason') or 'no reason given'}" for name in undefined
-            )
-            found.append(Verdict("caution", f"{who}{count(len(undefined), 'metric')} undefined", f"{reasons}."))
+        found.extend(_undefined(run, who))
     return [
         Verdict(one.kind, one.statement[:1].upper() + one.statement[1:], one.detail) if len(runs) == 1 else one
         for one in found
     ]
+
+
+def _undefined(run: Run, who: str) -> list[Verdict]:
+    """The metrics that were asked for and have no value, with why."""
+    metrics = run.metrics or {}
+    held: Mapping[str, Mapping[str, Any]] = metrics.get("metrics") or {}
+    reasons: dict[str, list[str]] = {}
+    for name in metrics.get("asked") or held:
+        if name in held and held[name].get("value") is None:
+            reasons.setdefault(str(held[name].get("reason") or "no reason given"), []).append(name)
+    if not reasons:
+        return []
+    told = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
+    number = sum(len(names) for names in reasons.values())
+    return [Verdict("caution", f"{who}{count(number, 'metric')} undefined", f"{told}.")]
 
 
 def _baselines(run: Run, metric: str, who: str) -> Verdict:

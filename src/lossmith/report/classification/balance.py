@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lossmith.labels import Classes
 from lossmith.report.figures import count, number, percent
 from lossmith.report.run_files import Run
 
@@ -20,8 +21,16 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """A term, its parameter and the rule in words, and the weight of each class, empty where the rule gives none."""
+
+    told: str
+    weights: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Balance:
-    """A row for each class over the splits, and a line for each rule whose weights were counted.
+    """A row for each class over the splits, and what each rule made of the counts of training.
 
     `splits` are (name, records).
     """
@@ -29,24 +38,22 @@ class Balance:
     splits: Sequence[tuple[str, str]]
     rows: Sequence[tuple[str, Sequence[Share]]]
     positive: str
-    weights: Sequence[tuple[str, Sequence[tuple[str, str]]]]
+    weights: Sequence[Weights]
 
 
-def balance(run: Run) -> Balance:
-    """What the manifest says of the classes; without rows where it says nothing."""
-    classes = run.manifest.get("classes")
-    classes = classes if isinstance(classes, Mapping) else {}
-    counts: Mapping[str, Sequence[int]] = classes.get("counts") or {}
+def balance(run: Run, classes: Classes | None) -> Balance:
+    """What is known of the classes; without rows where they were not counted."""
+    counts = classes.counts if classes is not None else {}
     splits = sorted(counts, key=lambda name: (SPLITS.index(name) if name in SPLITS else len(SPLITS), name))
-    sizes = {name: (classes.get("examples") or {}).get(name, sum(counts[name])) for name in splits}
-    names = [str(name) for name in classes.get("names") or ()]
+    sizes = {name: classes.examples.get(name, sum(counts[name])) for name in splits} if classes is not None else {}
+    names = classes.names if classes is not None else ()
     rows = [
         (name, [_share(counts[split], place, sizes[split]) for split in splits]) for place, name in enumerate(names)
     ]
     return Balance(
         [(split, count(sizes[split], "record")) for split in splits],
         rows if splits else [],
-        str(classes.get("positive") or ""),
+        (classes.positive or "") if classes is not None else "",
         _weights(run, names),
     )
 
@@ -57,15 +64,11 @@ def _share(counts: Sequence[int], place: int, of: int) -> Share:
     return Share(f"{counts[place]:,}", percent(counts[place] / of) if of else "")
 
 
-def _weights(run: Run, names: Sequence[str]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Term, parameter and rule in words, with the weight of each class."""
+def _weights(run: Run, names: Sequence[str]) -> list[Weights]:
     found = []
     for term in run.manifest.get("objective") or ():
         for facts in (term.get("counted") or ()) if isinstance(term, Mapping) else ():
-            examples = f", counted on {count(facts['examples'], 'training record')}" if facts.get("examples") else ""
-            title = f"{term.get('name')}, {facts.get('parameter')}: {facts.get('rule')}{examples}"
             held = facts.get("weights") or {}
-            found.append(
-                (title, [(name, number(held[name])) for name in dict.fromkeys([*names, *held]) if name in held])
-            )
+            told = f"{term.get('name')}, {facts.get('parameter')}: {facts.get('rule')}"
+            found.append(Weights(told, {name: number(held[name]) if name in held else "" for name in names}))
     return found

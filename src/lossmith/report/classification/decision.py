@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lossmith.labels import Classes
 from lossmith.report.classification.outcomes import Outcomes
 from lossmith.report.figures import count, number
 from lossmith.report.run_files import Run
@@ -16,17 +17,12 @@ METHODS: Mapping[str, str] = {
 }
 
 
-def decision_facts(run: Run, outcomes: Outcomes | None) -> list[tuple[str, str]]:
+def decision_facts(run: Run, outcomes: Outcomes | None, classes: Classes | None) -> list[tuple[str, str]]:
     """Facts as (name, words), those that are not known left out."""
     method = str(run.setting("task", "method") or "head")
-    held = run.manifest.get("classes")
-    classes: Mapping[str, Any] = held if isinstance(held, Mapping) else {}
-    if not classes and outcomes is not None:
-        classes = outcomes.classes.as_json()
-    names = [str(name) for name in classes.get("names") or ()]
     facts = [
         ("Method", METHODS.get(method, method)),
-        ("Labels" if classes.get("multi_label") else "Classes", ", ".join(names)),
+        ("Labels" if classes and classes.multi_label else "Classes", ", ".join(classes.names) if classes else ""),
         ("Positive class", _positive(run, classes)),
         ("Decision", _rule(run, outcomes, classes)),
         ("Aim of the threshold", _aim(run)),
@@ -35,24 +31,23 @@ def decision_facts(run: Run, outcomes: Outcomes | None) -> list[tuple[str, str]]
     return [(name, value) for name, value in facts if value]
 
 
-def _positive(run: Run, classes: Mapping[str, Any]) -> str:
-    positive = classes.get("positive")
-    if positive is None:
+def _positive(run: Run, classes: Classes | None) -> str:
+    if classes is None or classes.positive is None:
         return ""
     named = run.setting("task", "positive") is not None
-    return f"{positive} ({'as task.positive says' if named else 'chosen by its name, or as the rarer of the two'})"
+    return f"{classes.positive} ({'as task.positive says' if named else 'by its name, or as the rarer of the two'})"
 
 
-def _rule(run: Run, outcomes: Outcomes | None, classes: Mapping[str, Any]) -> str:
+def _rule(run: Run, outcomes: Outcomes | None, classes: Classes | None) -> str:
     threshold = outcomes.threshold if outcomes is not None else _stored(run).get("threshold")
     if isinstance(threshold, Mapping):
         values = ", ".join(f"{name} {number(float(value))}" for name, value in threshold.items())
         return f"each label from its own score on: {values}"
-    if not (classes.get("positive") or classes.get("multi_label")):
+    if classes is None or not (classes.positive or classes.multi_label):
         return "the class with the highest score"
     if threshold is None:
         return "from the threshold of each fold on"
-    return f"{classes.get('positive') or 'a label'} from a score of {number(float(threshold))} on"
+    return f"{classes.positive or 'a label'} from a score of {number(float(threshold))} on"
 
 
 def _aim(run: Run) -> str:

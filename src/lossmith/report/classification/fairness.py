@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lossmith.evaluate.groups import RATES
 from lossmith.evaluate.outcomes import GROUP_JOINT
-from lossmith.names.metrics import known_metric
 from lossmith.report.classification.forest import Forest, forests, too_small
-from lossmith.report.measured import Cell, cell_of, metric_decimals
+from lossmith.report.measured import Cell, cell_of, metric_decimals, plain_name
 from lossmith.report.run_files import Run
 
 AREAS: Mapping[str, str] = {
@@ -18,6 +18,7 @@ AREAS: Mapping[str, str] = {
     "bnsp_auc": "negatives outside against positives inside: low where the group's positives score too low",
 }
 _COUNTS = ("n", "positives")
+_COMPARED = ("fpr", "fnr")
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,21 @@ class GroupTable:
 
 
 @dataclass(frozen=True)
+class BesideBaselines:
+    """One rate of every group: heads are the run and its baselines."""
+
+    rate: str
+    heads: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[Cell]]]
+
+
+@dataclass(frozen=True)
 class Fairness:
-    """Everything by group; `gaps` are (name, what it is, figure), `areas` (name, what it is)."""
+    """Everything by group; `areas` are (name, what it is)."""
 
     forests: Sequence[Forest]
     tables: Sequence[GroupTable]
-    gaps: Sequence[tuple[str, str, Cell]]
+    beside: Sequence[BesideBaselines]
     areas: Sequence[tuple[str, str]]
     small: Sequence[str]
 
@@ -65,14 +75,16 @@ def fairness(run: Run) -> Fairness | None:
     return Fairness(
         forests(single or joined, metrics.get("metrics") or {}),
         [table for table in tables if table.rows],
-        _gaps(metrics.get("metrics") or {}),
+        _beside(run, metrics, list(single or joined)),
         [(name, about) for name, about in AREAS.items() if name in named],
         [name for name, facts in figures.items() if _small(facts)],
     )
 
 
 def _table(title: str, figures: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Mapping[str, Any]]) -> GroupTable:
-    names = list(dict.fromkeys(metric for facts in figures.values() for metric in facts))
+    held = dict.fromkeys(metric for facts in figures.values() for metric in facts)
+    first = (*RATES, *AREAS)
+    names = sorted(held, key=lambda name: first.index(one) if (one := name.partition(".")[0]) in first else len(first))
     rows = []
     for group, facts in figures.items():
         n = _count(groups[group], "n")
@@ -111,11 +123,21 @@ def _positives(facts: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {held:,}" for name, held in by_class.items() if held is not None)
 
 
-def _gaps(metrics: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, Cell]]:
-    """The metrics that compare groups."""
+def _beside(run: Run, metrics: Mapping[str, Any], groups: Sequence[str]) -> list[BesideBaselines]:
+    """The error rates of each group, of the run and of what it is held against."""
+    theirs: Mapping[str, Mapping[str, Any]] = metrics.get("baseline_groups") or {}
+    if not theirs:
+        return []
+    sources = {run.label: metrics["groups"], **{plain_name(name): held for name, held in theirs.items()}}
     found = []
-    for name, facts in metrics.items():
-        row = known_metric(name)
-        if row is not None and "group" in row.columns and row.reads != "group":
-            found.append((name, row.about, cell_of(facts, metric_decimals(name), facts.get("n"))))
+    for rate in _COMPARED:
+        rows = [
+            (
+                group,
+                [cell_of((held.get(group) or {}).get(rate) or {}, metric_decimals(rate)) for held in sources.values()],
+            )
+            for group in groups
+        ]
+        if any(cell.value for _, cells in rows for cell in cells):
+            found.append(BesideBaselines(rate, list(sources), rows))
     return found

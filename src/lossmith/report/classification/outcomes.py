@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lossmith.evaluate.outcomes import facts_of
 from lossmith.evaluate.predictions import Predictions
 from lossmith.labels import Classes
 
@@ -51,7 +50,7 @@ def read_outcomes(predictions: Predictions) -> Outcomes | None:
     """
     if predictions.classes is None:
         return None
-    found, facts = predictions.outcomes, facts_of(predictions.table)
+    found, facts = predictions.outcomes, predictions.facts
     # Metrics turn a failed record into a wrong one; here it is told by itself.
     predicted = found.said & ~found.failed[:, None]
     temperature = facts.get("temperature")

@@ -1,4 +1,4 @@
-"""The figures of each class in one table."""
+"""The figures of each class, or of each criterion, in one table."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lossmith.labels import Classes
 from lossmith.report.measured import Cell, cell_of, metric_decimals
 from lossmith.report.run_files import Run
 
@@ -16,12 +17,6 @@ class ClassTable:
 
     names: Sequence[str]
     rows: Sequence[tuple[str, Sequence[Cell]]]
-
-
-def class_names(run: Run) -> list[str]:
-    """The classes that the manifest names."""
-    held = run.manifest.get("classes")
-    return [str(name) for name in held.get("names") or ()] if isinstance(held, Mapping) else []
 
 
 def by_class(figures: Mapping[str, Any], classes: Sequence[str]) -> dict[str, dict[str, Mapping[str, Any]]]:
@@ -38,9 +33,19 @@ def by_class(figures: Mapping[str, Any], classes: Sequence[str]) -> dict[str, di
     return found
 
 
-def class_table(run: Run) -> ClassTable | None:
+def class_table(run: Run, classes: Classes | None) -> ClassTable | None:
     """The table of a run, None where its metrics hold nothing by class."""
-    held = by_class((run.metrics or {}).get("metrics") or {}, class_names(run))
+    held = by_class((run.metrics or {}).get("metrics") or {}, classes.names if classes is not None else ())
+    return _table({name: figures for name, figures in held.items() if figures})
+
+
+def criteria(run: Run) -> ClassTable | None:
+    """The same for each criterion that records name, None where they name none."""
+    found = (run.metrics or {}).get("criteria") or {}
+    return _table({str(name): figures for name, figures in found.items()})
+
+
+def _table(held: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> ClassTable | None:
     names = list(dict.fromkeys(metric for figures in held.values() for metric in figures))
     if not names:
         return None

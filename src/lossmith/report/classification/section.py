@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 from lossmith.errors import LossmithError
 from lossmith.evaluate.predictions import Predictions
+from lossmith.labels import Classes
 from lossmith.report.classification.balance import Balance, balance
+from lossmith.report.classification.before_after import BeforeAfter, before_after
 from lossmith.report.classification.confusion import Confusion, LabelCounts, confusion, label_counts
 from lossmith.report.classification.decision import decision_facts
 from lossmith.report.classification.fairness import Fairness, fairness
 from lossmith.report.classification.mistakes import Mistakes, mistakes
 from lossmith.report.classification.outcomes import Outcomes, read_outcomes
-from lossmith.report.classification.per_class import ClassTable, class_table
+from lossmith.report.classification.per_class import ClassTable, class_table, criteria
 from lossmith.report.classification.precision_recall import precision_recall
 from lossmith.report.classification.reliability import reliability
 from lossmith.report.run_files import Run
@@ -31,6 +33,8 @@ class Section:
     label_counts: Sequence[LabelCounts]
     per_class: ClassTable | None
     charts: Sequence[SquareChart]
+    before_after: Sequence[BeforeAfter]
+    criteria: ClassTable | None
     fairness: Fairness | None
     mistakes: Sequence[Mistakes]
     problem: str
@@ -44,15 +48,18 @@ def is_classification(run: Run) -> bool:
 def section(run: Run, predictions: Predictions | None) -> Section:
     """The part of one run, from its manifest, its metrics and, where there are, its predictions."""
     outcomes, problem = _outcomes(predictions)
+    classes = outcomes.classes if outcomes is not None else _classes(run)
     charts = [precision_recall(outcomes), reliability(outcomes)] if outcomes is not None else []
     return Section(
         label=run.label,
-        facts=decision_facts(run, outcomes),
-        balance=balance(run),
+        facts=decision_facts(run, outcomes, classes),
+        balance=balance(run, classes),
         confusion=confusion(outcomes) if outcomes is not None else None,
         label_counts=label_counts(outcomes) if outcomes is not None else (),
-        per_class=class_table(run),
+        per_class=class_table(run, classes),
         charts=[chart for chart in charts if chart is not None],
+        before_after=before_after(run),
+        criteria=criteria(run),
         fairness=fairness(run),
         mistakes=mistakes(predictions, outcomes) if predictions is not None and outcomes is not None else (),
         problem=problem,
@@ -66,3 +73,12 @@ def _outcomes(predictions: Predictions | None) -> tuple[Outcomes | None, str]:
         return read_outcomes(predictions), ""
     except (LossmithError, KeyError, TypeError, ValueError) as error:
         return None, f"The predictions cannot be read as a classification's: {error}"
+
+
+def _classes(run: Run) -> Classes | None:
+    """The classes by what metrics.json says of them, where there are no predictions."""
+    names = (run.metrics or {}).get("classes")
+    if not names:
+        return None
+    metrics = run.metrics or {}
+    return Classes(tuple(names), positive=metrics.get("positive"), multi_label=bool(metrics.get("multi_label")))

@@ -10,8 +10,8 @@ from lossmith.evaluate.predictions import Predictions, read_predictions
 from lossmith.report.classification.section import is_classification, section
 from lossmith.report.document import render
 from lossmith.report.failures import failures
-from lossmith.report.measured import columns, group_tables, metric_rows
-from lossmith.report.notes import metric_notes
+from lossmith.report.measured import columns, compares_groups, group_tables, metric_rows
+from lossmith.report.notes import gap_notes, metric_notes
 from lossmith.report.run_files import Gap, Run, read_run
 from lossmith.report.standing import Verdict
 from lossmith.report.studies.ablation import ablation, ablation_verdicts
@@ -87,13 +87,16 @@ def _pooled(study: Study) -> dict[str, Any]:
     run = read_run(study.path, "pooled")
     predictions, gap = _predictions(run)
     held = columns([run])
+    rows = metric_rows([run], held)
     failed = {run.label: (int(predictions.failed.sum()), len(predictions))} if predictions is not None else {}
     classified = [section(run, predictions)] if is_classification(run) else []
     return {
         "verdicts": verdicts([run], failed),
         "gates": [("pooled", (run.metrics or {}).get("gates") or [])],
         "columns": held,
-        "metrics": metric_rows([run], held),
+        "metrics": [row for row in rows if not (classified and compares_groups(row.name))],
+        "gap_notes": gap_notes([run]),
+        "gap_rows": [row for row in rows if compares_groups(row.name)],
         "metric_notes": metric_notes([run]),
         "groups": [] if classified else [("pooled", *group_tables(run))] if (run.metrics or {}).get("groups") else [],
         "other_splits": [],
