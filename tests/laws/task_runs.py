@@ -74,7 +74,16 @@ RUNS: dict[str, TaskRun] = {
         [*TINY, "data.template={text: '{{ p }} {{ a }}'}", "data.label=even", "model.architecture=qwen3"],
         ("binary_cross_entropy", "binary_focal"),
     ),
-}
+    "groups": TaskRun(
+        "classification",
+        [
+            *TINY, "data.template={text: '{{ p }} {{ a }}'}", "data.label=even", "data.group=kind",
+            "train.sampler=balanced_groups",
+        ],
+        _of("softmax"),
+        "{weight: 0.2, class_weight: balanced, weights_by: worst_group}",
+    ),
+}  # fmt: skip
 PLAIN = {
     "num_train_epochs": 1, "eval_strategy": "no", "save_strategy": "no", "max_grad_norm": 0, "logging_steps": 1,
     "load_best_model_at_end": "false", "device": "cpu",

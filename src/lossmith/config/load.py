@@ -71,6 +71,7 @@ def check(composed: Composed) -> Config:
             expected="the column that names it",
             fix="data.task=COLUMN",
         )
+    _check_frozen(config)
     weighed = [term.where for term in written_terms(config.objective) if term.weights_by and term.weight]
     if weighed and config.data.group is None:
         raise ConfigError(
@@ -84,6 +85,26 @@ def check(composed: Composed) -> Config:
             find_metric(metric, where="evaluate.metrics")
     _check_best_metric(config)
     return config
+
+
+def _check_frozen(config: Config) -> None:
+    """Refuse a frozen backbone where there is no class head that would train, or where an adapter would."""
+    if not config.model.freeze_backbone:
+        return
+    if config.task.kind != "classification" or config.task.method != "head":
+        raise ConfigError(
+            "model.freeze_backbone trains a class head alone, and this task has none",
+            got=f"task.kind={config.task.kind}" + (f", task.method={config.task.method}" if config.task.method else ""),
+            expected="task.kind=classification with task.method=head",
+            fix="model.freeze_backbone=false",
+        )
+    if config.model.adapter == "lora" or config.model.load_in_4bit:
+        raise ConfigError(
+            "an adapter or 4-bit weights and a frozen backbone exclude each other",
+            got="model.adapter=lora" if config.model.adapter == "lora" else "model.load_in_4bit=true",
+            expected="the head alone, or an adapter with it",
+            fix="model.freeze_backbone=false, or take the other out",
+        )
 
 
 def _check_best_metric(config: Config) -> None:

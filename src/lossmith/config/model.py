@@ -69,4 +69,4 @@ class ModelConfig(Group):
     @property
     def resolved_adapter(self) -> Literal["lora", "none"]:
         """The adapter after the default by kind of base."""
-        return self.adapter or ("none" if self.is_scratch else "lora")
+        return self.adapter or ("none" if self.is_scratch or self.freeze_backbone else "lora")

@@ -16,6 +16,7 @@ from lossmith.models.adapters import add_lora, load_adapter
 from lossmith.models.added_tokens import AddedTokens, add_tokens, give_rows
 from lossmith.models.base_tokenizer import raw_tokenizer, require_pad_token
 from lossmith.models.class_head import ClassHead, names_of
+from lossmith.models.features import freeze_backbone
 from lossmith.models.load import Loaded, finished
 from lossmith.models.pooled import HEAD_FILE, PooledClassifier, Pooling, saved_head, sentence_pooling
 from lossmith.models.precision import Precision
@@ -27,7 +28,7 @@ from lossmith.models.pretrained import (
     prepared_for_4bit,
     refuse_4bit_scratch,
 )
-from lossmith.models.scratch import build_scratch_classifier
+from lossmith.models.scratch import build_scratch_backbone, build_scratch_classifier
 from lossmith.models.source import Source, find_source
 
 if TYPE_CHECKING:
@@ -65,33 +66,38 @@ def load_classifier(
     """
     require_pad_token(tokenizer, str(config.base))
     lora = training and config.resolved_adapter == "lora"
-    pooling = None if config.is_scratch and config.pooling is None else _pooling_of(config)
-    if pooling is not None:
-        return _load_pooled(config, tokenizer, head, pooling, precision=precision, seed=seed, training=training)
-    body = _native(config, tokenizer, head, precision=precision, seed=seed, training=training)
+    pooling = _pooling_of(config)
+    if pooling is None:
+        body = _native(config, tokenizer, head, precision=precision, seed=seed, training=training)
+    else:
+        body = _backbone(config, tokenizer, precision=precision, seed=seed, training=training)
     model, notes, warnings = body.model, [*body.added.notes, *body.notes], [*body.added.warnings]
+    kind = _SEQUENCE if pooling is None else _FEATURES
     if training and config.load_in_4bit:
         model = prepared_for_4bit(model, lora)
     if body.source is not None and body.source.adapter is not None:
-        model, told = load_adapter(model, body.source, config, training=training, task_type=_SEQUENCE)
+        model, told = load_adapter(model, body.source, config, training=training, task_type=kind)
         notes += told
     elif lora:
         adapted = add_lora(
-            model,
-            config,
-            token_ids=body.added.ids,
-            scratch=config.is_scratch,
-            task_type=_SEQUENCE,
-            head=body.head,
+            model, config, token_ids=body.added.ids, scratch=config.is_scratch, task_type=kind, head=body.head
         )
         model = adapted.model
         notes += adapted.notes
         warnings += adapted.warnings
+    if pooling is not None:
+        model = PooledClassifier(model, pooling, head, seed=seed)
+        notes += _judge_pooled(model, body.source, training=training)
+    if training and config.freeze_backbone:
+        freeze_backbone(model, fresh=body.head)
     return finished(model, config, tokenizer, precision=precision, training=training, notes=notes, warnings=warnings)
 
 
 def _pooling_of(config: ModelConfig) -> Pooling | None:
-    """How states become one vector: as the configuration, a head beside the model, or a sentence encoder says."""
+    """How states become one vector: as the configuration, a head beside the model, or a sentence encoder says.
+
+    None where none does: the model's own head knows.
+    """
     if config.is_scratch:
         return config.pooling
     source = find_source(str(config.base), revision=config.revision)
@@ -110,7 +116,7 @@ def _native(
     seed: int,
     training: bool,
 ) -> _Body:
-    full = training and config.resolved_adapter != "lora"
+    full = _trains_whole(config, training=training)
     if config.is_scratch:
         refuse_4bit_scratch(config)
         scratch: Any = build_scratch_classifier(config, tokenizer, head, seed=seed)
@@ -182,13 +188,7 @@ def _judge_head(source: Source, head: ClassHead, fresh: tuple[str, ...], *, trai
     there = not fresh or source.adapter is not None
     wanted, outputs = ", ".join(head.names), f"{len(head.names)} outputs ({', '.join(head.names)})"
     if there and own is not None and own != head.names:
-        same = sorted(own) == sorted(head.names)
-        raise InputError(
-            f"the head of {place} tells other labels apart" + (", or the same in another order" if same else ""),
-            got=", ".join(own),
-            expected=wanted,
-            fix=f"task.classes=[{', '.join(own)}]" if same else "a base without a head, or one of these labels",
-        )
+        raise _other_labels(place, own, head.names)
     if there:
         return [f"{place} keeps its head of {outputs}"] if training and source.adapter is None else []
     if not training:
@@ -201,64 +201,62 @@ def _judge_head(source: Source, head: ClassHead, fresh: tuple[str, ...], *, trai
     return [f"{place} has no head of these labels: one of {outputs} begins with random weights ({', '.join(fresh)})"]
 
 
-def _load_pooled(
-    config: ModelConfig,
-    tokenizer: PreTrainedTokenizerBase,
-    head: ClassHead,
-    pooling: Pooling,
-    *,
-    precision: Precision,
-    seed: int,
-    training: bool,
-) -> Loaded:
-    lora = training and config.resolved_adapter == "lora"
+def _backbone(
+    config: ModelConfig, tokenizer: PreTrainedTokenizerBase, *, precision: Precision, seed: int, training: bool
+) -> _Body:
+    full = _trains_whole(config, training=training)
+    if config.is_scratch:
+        refuse_4bit_scratch(config)
+        scratch: Any = build_scratch_backbone(config, tokenizer, seed=seed)
+        return _Body(scratch if full else scratch.to(precision.dtype))
     source = find_source(str(config.base), revision=config.revision)
     added = add_tokens(raw_tokenizer(config), config.add_tokens)
     with _seeded(seed, precision):
-        backbone, _ = load_pretrained(
-            BACKBONE, config, source, precision=precision, full=training and not lora, ignore_mismatched_sizes=False
-        )
-    check_rows(backbone, tokenizer, added, source)
-    give_rows(backbone, tokenizer, added)
-    saved = saved_head(Path(source.name)) if Path(source.name).is_dir() else None
-    notes, warnings = [*added.notes], [*added.warnings]
-    if training and config.load_in_4bit:
-        backbone = prepared_for_4bit(backbone, lora)
-    if source.adapter is not None:
-        backbone, told = load_adapter(backbone, source, config, training=training, task_type=_FEATURES)
-        notes += told
-    elif lora:
-        adapted = add_lora(backbone, config, token_ids=added.ids, task_type=_FEATURES)
-        backbone = adapted.model
-        notes += adapted.notes
-        warnings += adapted.warnings
-    model = PooledClassifier(backbone, pooling, head, seed=seed)
-    notes += _judge_pooled(model, source, saved, training=training)
-    return finished(model, config, tokenizer, precision=precision, training=training, notes=notes, warnings=warnings)
+        model, _ = load_pretrained(BACKBONE, config, source, precision=precision, full=full)
+    check_rows(model, tokenizer, added, source)
+    give_rows(model, tokenizer, added)
+    return _Body(model, source, added)
 
 
-def _judge_pooled(
-    model: PooledClassifier, source: Source, saved: tuple[Pooling, ClassHead] | None, *, training: bool
-) -> list[str]:
-    """Give a pooled model the head that was saved with its backbone; the sentence that tells it."""
+def _trains_whole(config: ModelConfig, *, training: bool) -> bool:
+    """Whether the backbone's own weights train, and so are loaded in fp32."""
+    return training and config.resolved_adapter != "lora" and not config.freeze_backbone
+
+
+def _judge_pooled(model: PooledClassifier, source: Source | None, *, training: bool) -> list[str]:
+    """Give a pooled model the head that was saved with its backbone; the sentence that tells it.
+
+    Raises InputError for a head of as many other labels, and for none where the model is only asked.
+    """
     wanted = model.outputs
+    place = None if source is None else Path(source.name)
+    saved = saved_head(place) if place is not None and place.is_dir() else None
+    if training and saved is not None and len(saved[1].names) != len(wanted.names):
+        saved = None
     if saved is None and not training:
-        raise InputError(f"{source.name} has no class head", got=f"no {HEAD_FILE}", expected=", ".join(wanted.names))
-    if saved is None or len(saved[1].names) != len(wanted.names):
+        raise InputError(f"{place} has no class head", got=f"no {HEAD_FILE}", expected=", ".join(wanted.names))
+    if saved is None:
         kind = {"mean": "the mean of the last states", "cls": "the first state", "last": "the last state"}
         return [
             f"{kind[model.pooling]} goes into a linear head of {len(wanted.names)} outputs "
             f"({', '.join(wanted.names)}), random at first and saved as {HEAD_FILE} beside the backbone: "
             "the model is loaded by lossmith"
         ]
+    assert place is not None, "a head was found there"
     if saved[1].names != wanted.names:
-        raise InputError(
-            f"the head of {source.name} tells other labels apart",
-            got=", ".join(saved[1].names),
-            expected=", ".join(wanted.names),
-        )
-    model.load_head(Path(source.name) / HEAD_FILE)
-    return [f"{source.name} keeps its head of {', '.join(wanted.names)}"] if training else []
+        raise _other_labels(str(place), saved[1].names, wanted.names)
+    model.load_head(place / HEAD_FILE)
+    return [f"{place} keeps its head of {', '.join(wanted.names)}"] if training else []
+
+
+def _other_labels(place: str, own: tuple[str, ...], wanted: tuple[str, ...]) -> InputError:
+    same = sorted(own) == sorted(wanted)
+    return InputError(
+        f"the head of {place} tells other labels apart" + (", or the same in another order" if same else ""),
+        got=", ".join(own),
+        expected=", ".join(wanted),
+        fix=f"task.classes=[{', '.join(own)}]" if same else "a base without a head, or one of these labels",
+    )
 
 
 @contextmanager

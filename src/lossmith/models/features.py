@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +106,8 @@ class FrozenBackbone:
     def store(self, folder: Path, *, width: int) -> FeatureStore:
         """The store in `folder` of the features that this backbone gives in its number format."""
         dtype = str(next(self.backbone.parameters()).dtype)
-        name = key_of(fingerprint(self.backbone).encode(), self.pooling.encode(), dtype.encode())
+        weights = fingerprint(self.backbone, pooler=self.pooling == POOLER)
+        name = key_of(weights.encode(), self.pooling.encode(), dtype.encode())
         return FeatureStore(folder / name, width)
 
 
@@ -119,6 +120,15 @@ def backbone_of(model: nn.Module) -> nn.Module:
     raise ConfigError(
         f"this {family_of(inner)} model has no backbone apart from its head", got="model.freeze_backbone=true"
     )
+
+
+def freeze_backbone(model: nn.Module, *, fresh: Collection[str] = ()) -> None:
+    """Let the head of a model train alone, and a pooler that is among the modules with `fresh` weights."""
+    backbone = backbone_of(model)
+    backbone.requires_grad_(False)
+    pooler = getattr(backbone, "pooler", None)
+    if pooler is not None and "pooler" in fresh:
+        pooler.requires_grad_(True)
 
 
 def _pooler_trains(backbone: nn.Module) -> bool:
@@ -135,8 +145,11 @@ def one_token(inputs: Inputs) -> dict[str, Tensor]:
     }
 
 
-def fingerprint(backbone: nn.Module) -> str:
-    """sha256 of the configuration and of all frozen weights of a backbone: whatever its features depend on."""
+def fingerprint(backbone: nn.Module, *, pooler: bool = True) -> str:
+    """sha256 of the configuration and of all frozen weights of a backbone: whatever its features depend on.
+
+    Without those of its `pooler` where no feature passes it: a checkpoint may lack them, and they are random then.
+    """
     digest = hashlib.sha256()
     config = getattr(backbone, "config", None)
     if config is not None:
@@ -144,7 +157,7 @@ def fingerprint(backbone: nn.Module) -> str:
         digest.update(json.dumps(facts, sort_keys=True, default=str).encode())
     trained = {name for name, parameter in backbone.named_parameters() if parameter.requires_grad}
     for name, tensor in sorted(backbone.state_dict().items()):
-        if name in trained:
+        if name in trained or (not pooler and name.startswith("pooler.")):
             continue
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
@@ -161,7 +174,7 @@ def fill(
     keys: Sequence[str],
     compute: Callable[[Sequence[int]], Tensor],
     *,
-    lengths: Sequence[int],
+    lengths: Sequence[int] | np.ndarray,
     batch_size: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:

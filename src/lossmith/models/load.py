@@ -120,14 +120,14 @@ def finished(
     told = list(notes)
     if not training:
         _only_predict(model, precision.dtype)
-    elif not lora:
+    elif not lora and not config.freeze_backbone:
         model.requires_grad_(True)
     train_in_fp32(model)
     if not config.load_in_4bit:
         model = model.to(precision.device)
     trainable, total = count_parameters(model)
     if training and not lora:
-        told.append(f"all {total:,} parameters train")
+        told.append(f"{f'{trainable:,} of' if config.freeze_backbone else 'all'} {total:,} parameters train")
     return Loaded(
         model=model,
         end_ids=end_ids,

@@ -23,6 +23,7 @@ from lossmith.models.precision import Precision, choose_precision
 from lossmith.models.save import save_model
 from lossmith.names import load_attribute
 from lossmith.runs import RunFolder, write_json
+from lossmith.tasks.frozen import Pieces, on_features
 from lossmith.tasks.prepare import starting_model
 from lossmith.tasks.rows import Rows, sample
 from lossmith.tasks.task import Given, Task, task_of
@@ -82,19 +83,16 @@ def build_trainer(
     tell(plan, prepared.audit, say=logger.info, warn=warn)
     seed_everything(config.seed)
     loaded = task.load(starting_model(config), given, True)
-    for sentence in (*precision.notes, *loaded.notes):
-        logger.info("%s", sentence)
-    for sentence in (*precision.warnings, *loaded.warnings):
-        warn(sentence)
+    _say((*precision.notes, *loaded.notes), (*precision.warnings, *loaded.warnings), warn=warn)
     if train.gradient_checkpointing:
         enable_gradient_checkpointing(loaded.model)
     ready = task.ready(loaded, rows["train"][0], objective, given)
-    for sentence in ready.notes:
-        logger.info("%s", sentence)
-    for sentence in ready.warnings:
-        warn(sentence)
+    _say(ready.notes, ready.warnings, warn=warn)
+    taken = Pieces(rows, task.collator(objective, given), ready.forward, ready.facts)
+    if config.model.freeze_backbone:
+        taken = on_features(taken, loaded, given)
     run.update_manifest(
-        model=_model_facts(config, loaded, more=ready.facts),
+        model=_model_facts(config, loaded, more=taken.facts),
         objective=objective_facts(objective, counted),
         set_terms=[term.name for term in objective.terms if term.kind == "set"],
         device=str(precision.device),
@@ -103,10 +101,10 @@ def build_trainer(
     )
     work = Work(
         objective=objective,
-        forward=ready.forward,
-        train=rows["train"],
-        validation=rows.get("validation"),
-        collate=task.collator(objective, given),
+        forward=taken.forward,
+        train=taken.rows["train"],
+        validation=taken.rows.get("validation"),
+        collate=taken.collate,
         count=task.count,
         run=run,
         warn=warn,
@@ -118,6 +116,13 @@ def build_trainer(
         drawing=drawing,
     )
     return _trainer(work, loaded.model, config, plan=plan, precision=precision), loaded
+
+
+def _say(notes: Sequence[str], warnings: Sequence[str], *, warn: Callable[[str], None]) -> None:
+    for sentence in notes:
+        logger.info("%s", sentence)
+    for sentence in warnings:
+        warn(sentence)
 
 
 def _drawing(run: RunFolder, train: TrainConfig, prepared: Prepared) -> Drawing | None:
