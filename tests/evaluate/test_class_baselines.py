@@ -8,6 +8,7 @@ from sklearn import metrics as sk
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from lossmith.cli.screen import print_metrics
 from lossmith.evaluate.compare import compare_runs
 from lossmith.evaluate.run import evaluate_run
 
@@ -106,7 +107,7 @@ def test_a_model_that_beats_constants_is_said_to(tmp_path, prepared):
 
 
 @pytest.mark.parametrize("metric", ["f1", "accuracy", "log_loss"])
-def test_a_useless_model_is_said_not_to_beat_the_best_constant_in_one_line(tmp_path, prepared, metric):
+def test_a_useless_model_is_said_not_to_beat_the_best_constant_in_one_line(tmp_path, prepared, metric, capsys):
     run, _, _ = two_run(tmp_path / "run", useless=True)
     found = evaluate_run(run, settings(metrics=[metric], baselines="auto"), prepared=prepared)
     assert found["beats_constant"] is False
@@ -114,6 +115,9 @@ def test_a_useless_model_is_said_not_to_beat_the_best_constant_in_one_line(tmp_p
     best = {"f1": "the positive class", "accuracy": "the most frequent class", "log_loss": "the shares"}[metric]
     assert len(constants) == 1 and best in found["notes"][0]
     assert any("does not beat logistic regression" in note for note in found["notes"])
+    print_metrics(found)
+    shown = capsys.readouterr().out
+    assert shown.startswith(found["notes"][0]) and shown.count("does not beat the ") == 1
 
 
 def test_a_metric_that_no_constant_has_leaves_it_open_and_says_so(tmp_path, prepared):

@@ -38,7 +38,10 @@ def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str | None = None) -
 
 
 def print_metrics(metrics: Mapping[str, Any], *, title: str | None = None) -> None:
-    """metrics.json as a table with baselines, its notes and gates."""
+    """metrics.json as a table with baselines, what must be said of it first, then its notes and gates."""
+    first = metrics.get("headline", [])
+    for sentence in first:
+        typer.echo(sentence)
     rows = []
     for row in figure_rows(metrics):
         low, high, reason = row.pop("low"), row.pop("high"), row.pop("reason")
@@ -46,9 +49,12 @@ def print_metrics(metrics: Mapping[str, Any], *, title: str | None = None) -> No
         rows.append(row)
     print_rows(rows, title=title or f"{metrics['split']}, {metrics['n']} records")
     for note in metrics.get("notes", []):
-        typer.echo(note)
+        if note not in first:
+            typer.echo(note)
     for gate in metrics["gates"]:
-        typer.echo(f"gate {gate['rule']}: {'passed' if gate['passed'] else 'MISSED'}, value {_shown(gate['value'])}")
+        why = "" if gate["passed"] else f": {gate['reason']}"
+        told = "passed" if gate["passed"] else "MISSED"
+        typer.echo(f"gate {gate['rule']}: {told}, value {_shown(gate['value'])}{why}")
 
 
 def print_comparison(comparison: Mapping[str, Any]) -> None:

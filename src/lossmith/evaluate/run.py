@@ -104,10 +104,9 @@ def evaluate_run(
     }
     if predictions.classes is not None:
         result.update(class_facts(predictions, measures, how))
-    result["notes"] = _notes(
-        [*told_above(measures, baselines.given, result), *decided_otherwise(predictions, asked), *baselines.notes],
-        metrics["metrics"],
-    )
+    result["headline"] = list(told_above(measures, baselines.given, result))
+    above = [*result["headline"], *decided_otherwise(predictions, asked), *baselines.notes]
+    result["notes"] = _notes(above, metrics["metrics"])
     own = None if split == asked.split else split
     write_json(folder.metrics(own), result)
     export_figures(folder, own, result)
