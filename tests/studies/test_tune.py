@@ -23,6 +23,7 @@ from lossmith.runs import read_jsonl
 from lossmith.studies.folder import claim_study
 from lossmith.studies.tune import Search
 from lossmith.studies.tune_aim import aim_of
+from lossmith.studies.tune_results import trial_rows
 from lossmith.studies.tune_run import Piece, run_trial
 from lossmith.studies.tune_space import Choices, grid_of, space_of
 from lossmith.studies.tune_trials import ask, open_trials, tell
@@ -232,6 +233,26 @@ def test_two_processes_share_a_search_and_what_a_killed_one_began_goes_on_from_i
     assert [point["step"] for point in again["intermediate"]] == [40, 80]
 
 
+def test_a_trial_that_ends_every_process_is_given_up_after_three(tiny, tmp_path: Path):
+    config = load_config("causal", tiny("deadly", RATES, "tune.trials=1"))
+    url, dimensions = f"sqlite:///{tmp_path / 'trials.db'}", space_of(config)
+    search = open_trials(url, "deadly", direction="down", tune=config.tune, seed=0)
+    drawn = []
+    for _ in range(3):
+        trial = ask(search, url, dimensions, tune=config.tune, seed=0)
+        assert trial is not None
+        drawn.append((trial.user_attrs["folder"], trial.params))
+        gone = {**trial.user_attrs["process"], "started": 0.0}
+        trial.set_user_attr("process", gone)
+    assert drawn == [drawn[0]] * 3
+    assert ask(search, url, dimensions, tune=config.tune, seed=0) is None
+    (row,) = trial_rows(search, dimensions)
+    assert (row["state"], row["error"]) == ("failed", "its process died, 3 times of 3")
+    # Told by a process that was only asleep, it stays so.
+    tell(search, trial, {"state": "done", "seconds": 1.0, "result": {"value": 1.0, "pruned": False}})
+    assert trial_rows(search, dimensions) == [row]
+
+
 # -- folds, and metrics on predictions ---------------------------------------------------------------------------------
 
 
@@ -252,6 +273,7 @@ def test_with_folds_the_value_is_their_mean_and_the_test_split_stays_untouched(t
         assert not ids[0] & ids[1]
     best = load_config(folder / "best.yaml")
     assert best.data.split.folds is None
+    assert "over inner folds" in (folder / "report.html").read_text()
 
 
 def test_generation_of_a_base_model_is_searched_without_training(tiny, tmp_path: Path):

@@ -82,6 +82,7 @@ def print_search(study: Mapping[str, Any], *, best: int = 10) -> None:
         print_rows([{"key": key, "importance": share} for key, share in shares.items()])
     if results["best"] is not None:
         typer.echo(f"best: {results['best']['name']}; lossmith run {path / results['best_file']}")
+    typer.echo(f"report: {path / 'report.html'}")
 
 
 def _plain(params: Mapping[str, Any]) -> dict[str, Any]:

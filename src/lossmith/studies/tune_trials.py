@@ -6,6 +6,7 @@ Several processes, on several machines, may work on one search: the database alo
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import socket
 import threading
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
+logger = logging.getLogger("lossmith")
+
 PULSE_SECONDS = 60.0
 # A process on another machine is given up when it has been silent for so long.
 SILENT_SECONDS = 600.0
@@ -35,12 +38,11 @@ _LONGEST = 1500
 def require_optuna() -> None:
     """Raise InputError where Optuna is not installed."""
     try:
-        import optuna
+        import optuna  # noqa: F401
     except ImportError as error:
         raise InputError(
             "a search needs Optuna", got=str(error), expected="an installed optuna", fix="pip install 'lossmith[tune]'"
         ) from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def open_trials(url: str, name: str, *, direction: str, tune: TuneConfig, seed: int) -> Study:
@@ -52,6 +54,7 @@ def open_trials(url: str, name: str, *, direction: str, tune: TuneConfig, seed: 
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
     if tune.pruner == "median":
         pruner = optuna.pruners.MedianPruner(n_startup_trials=tune.startup_trials)
@@ -183,19 +186,23 @@ def counts(trial: FrozenTrial) -> bool:
 
 def tell(study: Study, trial: Trial, outcome: Mapping[str, Any]) -> None:
     """Note how a trial ended: `result` of a worker's outcome has its `value`, and says whether it was `pruned`."""
+    from optuna.exceptions import UpdateFinishedTrialError
     from optuna.trial import TrialState
 
     result = outcome.get("result") or {}
-    trial.set_user_attr("seconds", outcome.get("seconds"))
-    if outcome["state"] == "failed":
-        error = outcome["error"]
-        told = "; ".join(str(error[part]) for part in ("message", "got", "fix") if error.get(part))
-        trial.set_user_attr("error", told[:_LONGEST])
-        study.tell(trial, state=TrialState.FAIL)
-    elif result["pruned"]:
-        study.tell(trial, state=TrialState.PRUNED)
-    else:
-        study.tell(trial, result["value"])
+    try:
+        trial.set_user_attr("seconds", outcome.get("seconds"))
+        if outcome["state"] == "failed":
+            error = outcome["error"]
+            told = "; ".join(str(error[part]) for part in ("message", "got", "fix") if error.get(part))
+            trial.set_user_attr("error", told[:_LONGEST])
+            study.tell(trial, state=TrialState.FAIL)
+        elif result["pruned"]:
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            study.tell(trial, result["value"])
+    except UpdateFinishedTrialError:
+        logger.warning("trial %d was given up by another machine while it was worked on here", trial.number)
 
 
 def take_up_stale(study: Study) -> list[int]:
