@@ -16,7 +16,7 @@ from lossmith.studies.folder import StudyFolder
 from lossmith.studies.folds import fold_children, fold_config
 from lossmith.studies.leak_check import check_leaks
 from lossmith.studies.study import Progress
-from lossmith.studies.tune import Search, best_or_error, carry_out_search
+from lossmith.studies.tune import Search, best_or_error, carry_out_search, without_password
 
 
 def carry_out_nested(search: Search, *, progress: Progress | None = None) -> dict[str, Any]:
@@ -35,6 +35,7 @@ def carry_out_nested(search: Search, *, progress: Progress | None = None) -> dic
     with study.files.lock():
         leaks = check_leaks(fold_children(study, config), allowed=config.cv.allow_leaks)
         found = _searches(replace(search, config=config), outer, progress=progress)
+        config = without_password(config)
         children = fold_children(study, config, chosen=[one["params"] for one in found])
         known = {"leaks": leaks, "searches": found, "search_metric": search.aim.metric}
         return carry_out_folds(study, config, children, progress=progress, known=known)
