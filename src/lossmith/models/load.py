@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model on its device, the ids that end its answers, and the sentences that tell how it was made."""
+    """A model on its device, the ids that end its answers where it writes any, and the sentences that tell of it."""
 
     model: Any
     end_ids: tuple[int, ...]
@@ -66,16 +66,9 @@ def load_model(
         model = adapted.model
         notes += adapted.notes
         warnings += adapted.warnings
-    return finished(
-        model,
-        config,
-        tokenizer,
-        precision=precision,
-        training=training,
-        end_ids=end_of_turn_ids(tokenizer, getattr(model, "generation_config", None)),
-        notes=notes,
-        warnings=warnings,
-    )
+    end_ids = end_of_turn_ids(tokenizer, getattr(model, "generation_config", None))
+    done = finished(model, config, tokenizer, precision=precision, training=training, notes=notes, warnings=warnings)
+    return replace(done, end_ids=end_ids, notes=(*done.notes, *_pad_note(tokenizer)))
 
 
 def _base(
@@ -111,7 +104,6 @@ def finished(
     *,
     precision: Precision,
     training: bool,
-    end_ids: tuple[int, ...] = (),
     notes: Sequence[str] = (),
     warnings: Sequence[str] = (),
 ) -> Loaded:
@@ -130,12 +122,12 @@ def finished(
         told.append(f"{f'{trainable:,} of' if config.freeze_backbone else 'all'} {total:,} parameters train")
     return Loaded(
         model=model,
-        end_ids=end_ids,
+        end_ids=(),
         pad_id=int(tokenizer.pad_token_id),
         trainable=trainable,
         total=total,
         scratch=config.is_scratch,
-        notes=(*told, *(_pad_note(tokenizer) if end_ids else ())),
+        notes=tuple(told),
         warnings=tuple(warnings),
     )
 

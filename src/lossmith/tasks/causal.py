@@ -198,7 +198,7 @@ def answers(
 
 
 CAUSAL = Task(
-    columns=("id", "task", "input_ids", "prompt_length", "supervised", "spans"),
+    columns=Rows.TRAINING,
     check_tokenizer=require_end_token,
     weigh=lambda objective, _: (objective, {}),
     check=check_rows,
