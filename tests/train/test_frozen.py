@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 import lossmith
 from lossmith.errors import ConfigError
 from lossmith.runs import RunFolder, read_jsonl
+from lossmith.tasks import classification
 from lossmith.train import loop
 
 from .labelled import overrides_for, write_labelled
@@ -39,7 +40,7 @@ def history(run: Path) -> list[dict[str, Any]]:
 
 
 def told(run: Path) -> str:
-    return next(line for line in RunFolder(run).log.read_text().splitlines() if "only the head trains" in line)
+    return next(line for line in RunFolder(run).log.read_text().splitlines() if "the head alone works" in line)
 
 
 @pytest.mark.parametrize("architecture", ["modernbert", "qwen3"])
@@ -74,7 +75,7 @@ def test_features_train_the_head_that_the_whole_model_trains(
 
 
 def test_a_second_run_computes_nothing_and_predicts_what_the_whole_model_does(
-    overrides: Overrides,
+    overrides: Overrides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = ["model.freeze_backbone=true", "model.hidden_size=24", "evaluate.split=validation"]
     runs = []
@@ -85,10 +86,15 @@ def test_a_second_run_computes_nothing_and_predicts_what_the_whole_model_does(
         steps = {**FROZEN, "metric_for_best_model": "eval_accuracy", **more}
         runs.append(lossmith.train("classification", overrides(name, *given, **steps), quiet=True))
         assert expected in told(runs[-1].path)
-    # The whole model, loaded again, says of validation what the features said at the best evaluation.
+    # The model, loaded again, says of validation what the features said at the best evaluation, by them or whole.
     table = pq.read_table(lossmith.predict(runs[0].path, split="validation"))
     labels, said = (np.array(table.column(name).to_pylist()) for name in ("label", "predicted"))
     assert (labels == said).mean() == pytest.approx(runs[0].best_metric)
+    with monkeypatch.context() as patch:
+        patch.setattr(classification, "on_features", lambda taken, *_: taken)
+        whole = pq.read_table(lossmith.predict(runs[0].path, split="validation"))
+    for name in (column for column in whole.column_names if column.startswith("score.")):
+        assert table.column(name).to_pylist() == pytest.approx(whole.column(name).to_pylist(), abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from lossmith.models.hidden import family_of, unwrap
 from lossmith.models.load import Loaded
 from lossmith.tasks.class_parts import ACCURACY, ClassParts
 from lossmith.tasks.classified import Scored, classified_table, write_classified
+from lossmith.tasks.frozen import Pieces, on_features
 from lossmith.tasks.rows import Rows
 from lossmith.tasks.task import Given, Progress, Ready, Task
 
@@ -237,17 +238,24 @@ def count(objective: Objective, batch: Mapping[str, Any]) -> dict[str, float]:
 
 @torch.no_grad()
 def answers(loaded: Loaded, rows: Rows, given: Given, progress: Progress | None) -> Iterator[Scored]:
-    """Logits of every row, in order; batches are of near-equal lengths."""
+    """Logits of every row, in order; batches are of near-equal lengths.
+
+    Where the backbone is frozen its features are computed once for all runs, and the head alone runs.
+    """
     model, device = loaded.model, next(loaded.model.parameters()).device
-    collate = collator(Objective.of(()), given)
     model.eval()
+    taken = Pieces({"asked": rows}, collator(Objective.of(()), given), ClassForward(), {})
+    if given.config.model.freeze_backbone and (rows.lengths > 0).any():
+        taken = on_features(taken, loaded, given)
+    rows, collate = taken.rows["asked"], taken.collate
     order = np.argsort(-rows.lengths, kind="stable")
     errors = rows.table.column("error").to_pylist()
     asked = [int(number) for number in order if errors[number] is None]
     size, found = given.config.generate.batch_size, dict[int, np.ndarray]()
     for start in range(0, len(asked), size):
         batch = collate([rows[number] for number in asked[start : start + size]])
-        logits = ClassForward()(model, {**batch, **_on(batch, device)}).logits()
+        logits = taken.forward(model, {**batch, **_on(batch, device)}).logits()
+        assert logits is not None, "a class head has logits"
         found |= zip(batch["rows"].tolist(), logits.double().cpu().numpy(), strict=True)
         if progress is not None:
             progress(len(found), len(asked))

@@ -88,7 +88,8 @@ class Pieces:
 def on_features(taken: Pieces, loaded: Loaded, given: Given) -> Pieces:
     """The same with features in the place of texts; what is not in the store yet is computed first, in eval mode.
 
-    Raises ConfigError where the head reads more of its backbone than one vector.
+    Rows without tokens, which hold an error, have none. Raises ConfigError where the head reads more of its backbone
+    than one vector.
     """
     device = next(loaded.model.parameters()).device
     rows = taken.rows
@@ -98,7 +99,7 @@ def on_features(taken: Pieces, loaded: Loaded, given: Given) -> Pieces:
         return {name: batch[name].to(device) for name in _INPUTS if name in batch}
 
     with given.precision.autocast():
-        probe = inputs(_of_unlike_lengths(rows["train"]))
+        probe = inputs(_of_unlike_lengths(next(iter(rows.values()))))
         frozen = FrozenBackbone.of(loaded.model, probe)
         with torch.no_grad(), evaluating(loaded.model):
             features = frozen.compute(probe)
@@ -107,18 +108,19 @@ def on_features(taken: Pieces, loaded: Loaded, given: Given) -> Pieces:
     keys = {split: _keys(own) for split, own in rows.items()}
     computed = 0
     for split, own in rows.items():
+        whole = np.flatnonzero(own.lengths > 0)
 
-        def compute(chosen: Sequence[int], own: Rows = own) -> Tensor:
+        def compute(chosen: Sequence[int], own: Rows = own, whole: np.ndarray = whole) -> Tensor:
             with given.precision.autocast(), evaluating(loaded.model):
-                found = frozen.compute(inputs([own[number] for number in chosen]))
+                found = frozen.compute(inputs([own[int(whole[number])] for number in chosen]))
             assert found is not None, "the backbone gave features of the probe"
             return found
 
-        size = given.config.generate.batch_size
-        computed += fill(store, keys[split], compute, lengths=own.lengths, batch_size=size)
+        size, needed = given.config.generate.batch_size, [keys[split][number] for number in whole]
+        computed += fill(store, needed, compute, lengths=own.lengths[whole], batch_size=size)
     held = sum(len(each) for each in keys.values())
     logger.info(
-        "only the head trains, on features of %s records (%s): %s computed, the others were there",
+        "the head alone works, on features of %s records (%s): %s computed, the others were there",
         f"{held:,}",
         frozen.pooling,
         f"{computed:,}",
@@ -134,10 +136,11 @@ def on_features(taken: Pieces, loaded: Loaded, given: Given) -> Pieces:
 
 def _keys(rows: Rows) -> list[str]:
     ids, pairs = (rows.table.column(name).to_pylist() for name in ("input_ids", "pair_start"))
-    return [key_of_text(own, [] if pair is None else [pair]) for own, pair in zip(ids, pairs, strict=True)]
+    return [key_of_text(own or [], [] if pair is None else [pair]) for own, pair in zip(ids, pairs, strict=True)]
 
 
 def _of_unlike_lengths(rows: Rows) -> list[dict[str, Any]]:
     """A few rows from the shortest to the longest: texts of one length would not tell ways of pooling apart."""
-    order = np.argsort(rows.lengths, kind="stable")
+    lengths = rows.lengths
+    order = [place for place in np.argsort(lengths, kind="stable") if lengths[place] > 0]
     return [rows[int(order[place])] for place in np.unique(np.linspace(0, len(order) - 1, PROBES).round().astype(int))]
