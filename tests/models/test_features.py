@@ -151,6 +151,25 @@ def test_the_fingerprint_follows_weights_and_configuration_and_not_the_head() ->
     assert fingerprint(backbone_of(first)) != fingerprint(backbone_of(third))
 
 
+@pytest.mark.parametrize("family", ["Bert", "Roberta", "Llama"])
+def test_a_model_that_was_saved_and_loaded_again_has_the_same_features(family: str, tmp_path: Path) -> None:
+    from transformers import AutoModel, AutoModelForSequenceClassification
+
+    model: Any = freeze(make(family))
+    backbone_of(model).save_pretrained(tmp_path / "base")  # type: ignore[operator]
+    settings: dict[str, Any] = {
+        "num_labels": 2,
+        "problem_type": "multi_label_classification",
+        "id2label": {0: "x", 1: "y"},
+    }
+    before = AutoModelForSequenceClassification.from_pretrained(tmp_path / "base", **settings)
+    before.save_pretrained(tmp_path / "trained")
+    after = AutoModelForSequenceClassification.from_pretrained(tmp_path / "trained", dtype=torch.float32)
+    bare = AutoModel.from_pretrained(tmp_path / "base")
+    found = [fingerprint(backbone, pooler=False) for backbone in (backbone_of(before), backbone_of(after), bare)]
+    assert len({*found}) == 1
+
+
 def test_only_what_is_not_there_is_computed_and_a_killed_run_goes_on(tmp_path: Path) -> None:
     model = freeze(make("Roberta"))
     frozen = FrozenBackbone.of(model, texts())

@@ -24,8 +24,12 @@ Inputs = Mapping[str, Tensor]
 # How far logits from features may be from the model's own, over the largest of these: by the weights' number format.
 AGREEMENT = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 FLUSH_ROWS = 256
-# What a checkpoint's configuration says of its head, its origin or its training, none of which its features depend on.
-_NOT_OF_THE_BACKBONE = ("id2label", "label2id", "num_labels", "problem_type", "_name_or_path", "transformers_version")
+# What a configuration says of head, origin, files or training: its features depend on none of it, and a model that was
+# saved and loaded again has another.
+_NOT_OF_THE_BACKBONE = (
+    "_name_or_path", "architectures", "bos_token_id", "dtype", "eos_token_id", "id2label", "label2id", "num_labels",
+    "problem_type", "torch_dtype", "transformers_version", "use_cache",
+)  # fmt: skip
 
 
 # Ways of making one vector of a text, in the order in which they are tried: what the backbone makes itself comes first.
