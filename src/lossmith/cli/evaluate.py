@@ -24,12 +24,13 @@ def evaluate(
     """
     from lossmith.cli.screen import print_metrics
     from lossmith.evaluate.run import evaluate as carry_out
+    from lossmith.runs import open_run
     from lossmith.stages import check_gates
 
     metrics = carry_out(run, overrides or [], split=split)
     if json_:
         typer.echo(json.dumps(metrics, ensure_ascii=False, indent=1))
     elif not quiet:
-        print_metrics(metrics)
+        print_metrics(metrics, decision=open_run(run).manifest().get("decision"))
     if enforce:
         check_gates(metrics)

@@ -32,7 +32,7 @@ def run(
     if json_:
         typer.echo(json.dumps({"run": str(folder.path), **metrics}, ensure_ascii=False, indent=1))
     elif not quiet:
-        print_metrics(metrics)
+        print_metrics(metrics, decision=folder.manifest().get("decision"))
         typer.echo(f"report: {folder.report}")
     if enforce:
         check_gates(metrics)

@@ -13,9 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from lossmith.cli.class_screen import class_rows, decision_line, group_rows
 from lossmith.data.audit.labels import group_table
 from lossmith.data.audit.table import audit_table
 from lossmith.evaluate.rows import comparison_rows, figure_rows
+from lossmith.names.metrics import compares_groups
 
 _UNBOUNDED = 10_000
 
@@ -37,17 +39,30 @@ def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str | None = None) -
     console.print(table)
 
 
-def print_metrics(metrics: Mapping[str, Any], *, title: str | None = None) -> None:
-    """metrics.json as a table with baselines, what must be said of it first, then its notes and gates."""
+def print_metrics(
+    metrics: Mapping[str, Any], *, title: str | None = None, decision: Mapping[str, Any] | None = None
+) -> None:
+    """metrics.json as a table with baselines, what must be said of it first, then its notes and gates.
+
+    Of a classification also each class, the groups and how scores decide; `decision` is what the manifest says of it.
+    """
     first = metrics.get("headline", [])
     for sentence in first:
         typer.echo(sentence)
-    rows = []
+    rows = {}
     for row in figure_rows(metrics):
         low, high, reason = row.pop("low"), row.pop("high"), row.pop("reason")
-        row["95 % interval"] = reason if low is None else f"{low:.4g} to {high:.4g}"
-        rows.append(row)
-    print_rows(rows, title=title or f"{metrics['split']}, {metrics['n']} records")
+        rows[row["metric"]] = row | {"95 % interval": reason if low is None else f"{low:.4g} to {high:.4g}"}
+    by_class, by_group = class_rows(metrics), group_rows(metrics)
+    between = [row for name, row in rows.items() if by_group and compares_groups(name)]
+    whole = [row for name, row in rows.items() if row not in between and not (by_class and "." in name)]
+    print_rows(whole, title=title or f"{metrics['split']}, {metrics['n']} records")
+    for table, what in ((by_class, "by class"), (by_group, "by group, the worst first"), (between, "between groups")):
+        if table:
+            typer.echo("")
+            print_rows(table, title=what)
+    if (line := decision_line(metrics, decision or {})) is not None:
+        typer.echo(f"\n{line}")
     for note in metrics.get("notes", []):
         if note not in first:
             typer.echo(note)

@@ -147,3 +147,13 @@ def known_metric(name: str) -> MetricRow | None:
         return find_metric(name)
     except InputError:
         return None
+
+
+def compares_groups(name: str) -> bool:
+    """Whether a metric compares groups of records, as a gap between their error rates does.
+
+    >>> compares_groups("fpr_gap"), compares_groups("fpr"), compares_groups("subgroup_auc")
+    (True, False, False)
+    """
+    row = known_metric(name)
+    return row is not None and "group" in row.columns and row.reads != "group"

@@ -107,16 +107,6 @@ def metric_range(name: str) -> tuple[float, float]:
     return (row.low, row.high) if row else (float("-inf"), float("inf"))
 
 
-def compares_groups(name: str) -> bool:
-    """Whether a metric compares groups of records, as a gap between their error rates does.
-
-    >>> compares_groups("fpr_gap"), compares_groups("fpr"), compares_groups("subgroup_auc")
-    (True, False, False)
-    """
-    row = known_metric(name)
-    return row is not None and "group" in row.columns and row.reads != "group"
-
-
 def direction_of(name: str, facts: Mapping[str, Any]) -> str:
     """`up`, `down` or `one`, from the file, or else from the table of metrics."""
     row = known_metric(name)

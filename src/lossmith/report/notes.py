@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from lossmith.names.metrics import compares_groups
 from lossmith.report.figures import count
-from lossmith.report.measured import compares_groups
 from lossmith.report.run_files import Run
 
 

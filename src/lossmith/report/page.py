@@ -8,6 +8,7 @@ from typing import Any
 
 from lossmith.errors import InputError
 from lossmith.evaluate.predictions import Predictions, read_predictions
+from lossmith.names.metrics import compares_groups
 from lossmith.report import provenance, training
 from lossmith.report.classification.section import is_classification, section
 from lossmith.report.comparison import pairs, verdict_lines
@@ -16,7 +17,7 @@ from lossmith.report.examples import Chosen, choose
 from lossmith.report.failures import failures
 from lossmith.report.figures import count
 from lossmith.report.intervals_plot import key
-from lossmith.report.measured import columns, compares_groups, group_tables, main_metric, metric_rows
+from lossmith.report.measured import columns, group_tables, main_metric, metric_rows
 from lossmith.report.notes import gap_notes, metric_notes
 from lossmith.report.objective_words import terms
 from lossmith.report.recipe_marks import Matcher

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lossmith.evaluate.class_baselines import TFIDF
 from lossmith.report.comparison import LEVEL
 from lossmith.report.figures import count, interval, number, p_value
 from lossmith.report.intervals_plot import Dot, Plot, plot
-from lossmith.report.measured import DIRECTIONS, direction_of, metric_decimals, metric_range
+from lossmith.report.measured import DIRECTIONS, direction_of, metric_decimals, metric_range, plain_name
 from lossmith.report.objective_words import objective_formula
 from lossmith.report.standing import Kind, Verdict
 from lossmith.report.studies.study_files import Study
@@ -36,12 +37,16 @@ class Line:
 
 @dataclass(frozen=True)
 class MetricOfAll:
-    """One metric of all objectives: its lines, a picture of the means, and one of the differences."""
+    """One metric of all objectives: its lines, a picture of the means, and one of the differences.
+
+    `baselines` need no model: (name, value, interval).
+    """
 
     name: str
     arrow: str
     better: str
     lines: Sequence[Line]
+    baselines: Sequence[tuple[str, str, str]]
     means: Plot | None
     differences: Plot | None
 
@@ -56,6 +61,7 @@ class Ablation:
     metrics: Sequence[MetricOfAll]
     tests: int
     reasons: Sequence[str]
+    notes: Sequence[str]
 
 
 def ablation(study: Study) -> Ablation:
@@ -69,11 +75,12 @@ def ablation(study: Study) -> Ablation:
         about=_about(results),
         baseline=baseline,
         objectives=[(name, objective_formula(terms)) for name, terms in objectives.items()],
-        metrics=[_metric(name, table, comparisons, baseline) for name in dict.fromkeys(row["metric"] for row in table)],
+        metrics=[_metric(name, results, baseline) for name in dict.fromkeys(row["metric"] for row in table)],
         tests=int(results.get("tests") or 0),
         reasons=list(
             dict.fromkeys(str(one["reason"]) for one in comparisons if one.get("p") is None and one.get("reason"))
         ),
+        notes=[str(note) for note in results.get("notes") or ()],
     )
 
 
@@ -119,9 +126,10 @@ def _about(results: Mapping[str, Any]) -> str:
     return f"{count(len(seeds), 'seed')}, {records}{clusters} of the {results.get('split')} split"
 
 
-def _metric(
-    name: str, table: Sequence[Mapping[str, Any]], comparisons: Sequence[Mapping[str, Any]], baseline: str
-) -> MetricOfAll:
+def _metric(name: str, results: Mapping[str, Any], baseline: str) -> MetricOfAll:
+    table: Sequence[Mapping[str, Any]] = results["table"]
+    comparisons: Sequence[Mapping[str, Any]] = results.get("comparisons") or ()
+    modelless = {key: held[name] for key, held in (results.get("baselines") or {}).items() if name in held}
     rows = [row for row in table if row["metric"] == name]
     against = {(one.get("model"), one["objective"]): one for one in comparisons if one["metric"] == name}
     direction = direction_of(name, rows[0])
@@ -141,6 +149,8 @@ def _metric(
         )
         for line, row in zip(lines, rows, strict=True)
     ]
+    if (tfidf := modelless.get(TFIDF)) is not None and tfidf.get("value") is not None:
+        means.append(Dot(plain_name(TFIDF), tfidf["value"], tfidf.get("low"), tfidf.get("high"), None))
     apart = [
         Dot(
             line.name,
@@ -159,6 +169,14 @@ def _metric(
         arrow,
         better,
         lines,
+        [
+            (
+                plain_name(key),
+                number(one.get("value"), decimals=decimals),
+                interval(one.get("low"), one.get("high"), decimals=decimals),
+            )
+            for key, one in modelless.items()
+        ],
         plot(
             means,
             decimals=decimals,

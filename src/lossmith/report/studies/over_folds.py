@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lossmith.report.figures import count, interval, number
+from lossmith.report.figures import count, interval, number, percent
 from lossmith.report.intervals_plot import Dot, Plot, plot
 from lossmith.report.measured import DIRECTIONS, direction_of, metric_decimals, metric_range
-from lossmith.report.studies.study_files import Study
+from lossmith.report.standing import Verdict
+from lossmith.report.studies.study_files import Study, shown_value
+
+_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,20 @@ class FoldMetric:
 
 @dataclass(frozen=True)
 class Folds:
-    """The table of folds: `heads` are metrics, `rows` (fold, state, time, threshold, values)."""
+    """The table of folds: `heads` are metrics, `rows` (fold, state, time, threshold, values).
+
+    `pairs` are records of two folds with like texts (records, folds, similarity); `searches` what a search inside each
+    fold's training part found (fold, value, values of the keys).
+    """
 
     about: str
     heads: Sequence[str]
     rows: Sequence[tuple[str, str, str, str, Sequence[str]]]
     thresholds: bool
     metrics: Sequence[FoldMetric]
+    pairs: Sequence[tuple[str, str, str]]
+    searches: Sequence[tuple[str, str, Sequence[tuple[str, str]]]]
+    search_metric: str
 
 
 def folds(study: Study) -> Folds:
@@ -61,7 +71,34 @@ def folds(study: Study) -> Folds:
         rows,
         any(thresholds.values()),
         [_metric(name, facts) for name, facts in metrics.items()],
+        _pairs(results.get("leaks") or {}),
+        _searches(results),
+        str(results.get("search_metric") or ""),
     )
+
+
+def leak_verdict(study: Study) -> list[Verdict]:
+    """The leak check in one line; none while the study says nothing of it."""
+    leaks = study.results.get("leaks") or {}
+    repeats: Sequence[Mapping[str, Any]] = leaks.get("repeats") or ()
+    if not repeats:
+        return []
+    most = {part: max(int(one.get(part) or 0) for one in repeats) for part in ("exact", "near", "clusters")}
+    looked = f"nearly the same: {percent(leaks.get('threshold'))} of their words"
+    if not all(one.get("complete", True) for one in repeats):
+        looked += "; so many texts are alike in their rare words that comparing stopped early"
+    if not any(most.values()):
+        return [Verdict("good", "No text and no cluster stands in two folds", f"Compared before training ({looked}).")]
+    told = ", ".join(
+        one
+        for one, held in (
+            (count(most["exact"], "repeated text"), most["exact"]),
+            (count(most["near"], "pair of nearly the same text", "pairs of nearly the same text"), most["near"]),
+            (count(most["clusters"], "cluster"), most["clusters"]),
+        )
+        if held
+    )
+    return [Verdict("bad", f"The folds leak: {told} in two folds", f"What is measured here is too good ({looked}).")]
 
 
 def _about(study: Study) -> str:
@@ -121,3 +158,27 @@ def _threshold(decision: Mapping[str, Any]) -> str:
     if isinstance(held, Mapping):
         return ", ".join(f"{name} {number(float(value))}" for name, value in held.items())
     return "" if held is None else number(float(held))
+
+
+def _pairs(leaks: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    held = [pair for one in leaks.get("repeats") or () for pair in one.get("pairs") or ()]
+    return [
+        (
+            f"{one['first']} and {one['second']}",
+            f"{one['parts'][0]} and {one['parts'][1]}",
+            number(one.get("similarity"), decimals=2),
+        )
+        for one in held[:_LISTED]
+    ]
+
+
+def _searches(results: Mapping[str, Any]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    metric = str(results.get("search_metric") or "")
+    return [
+        (
+            f"fold {one.get('fold')}",
+            number(one.get("value"), decimals=metric_decimals(metric)),
+            [(str(key), shown_value(value)) for key, value in (one.get("params") or {}).items()],
+        )
+        for one in results.get("searches") or ()
+    ]

@@ -7,15 +7,16 @@ from typing import Any
 
 from lossmith.errors import LossmithError
 from lossmith.evaluate.predictions import Predictions, read_predictions
+from lossmith.names.metrics import compares_groups
 from lossmith.report.classification.section import is_classification, section
 from lossmith.report.document import render
 from lossmith.report.failures import failures
-from lossmith.report.measured import columns, compares_groups, group_tables, metric_rows
+from lossmith.report.measured import columns, group_tables, metric_rows
 from lossmith.report.notes import gap_notes, metric_notes
 from lossmith.report.run_files import Gap, Run, read_run
 from lossmith.report.standing import Verdict
 from lossmith.report.studies.ablation import ablation, ablation_verdicts
-from lossmith.report.studies.over_folds import folds
+from lossmith.report.studies.over_folds import folds, leak_verdict
 from lossmith.report.studies.search import search, search_verdicts
 from lossmith.report.studies.study_files import WORDS, Study, read_study
 from lossmith.report.verdicts import verdicts
@@ -40,6 +41,8 @@ def _content(study: Study) -> dict[str, Any]:
     searched = search(study) if study.kind == "tune" else None
     pooled = _pooled(study) if study.kind == "cv" and study.results else None
     found = _found(study)
+    if over_folds is not None:
+        found += leak_verdict(study)
     if objectives is not None:
         found += ablation_verdicts(objectives)
     if searched is not None:

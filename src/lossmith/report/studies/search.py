@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from lossmith.names.metrics import known_metric
 from lossmith.report.curves import Chart, Line, chart
-from lossmith.report.figures import count, duration, number, percent, short
+from lossmith.report.figures import NONE, count, duration, number, percent, short
 from lossmith.report.measured import DIRECTIONS, metric_decimals
 from lossmith.report.standing import Verdict
 from lossmith.report.studies.slices import slices
-from lossmith.report.studies.study_files import Study
+from lossmith.report.studies.study_files import Study, shown_value
 
 _LISTED = 200
 _CURVES = 30
@@ -57,7 +57,7 @@ def search(study: Study) -> Found:
     trials: Sequence[Mapping[str, Any]] = results.get("trials") or ()
     space: Mapping[str, Any] = results.get("space") or {}
     best: Mapping[str, Any] = results.get("best") or {}
-    metric = str(results.get("metric") or "")
+    metric, rises = str(results.get("metric") or ""), results.get("direction") == "up"
     shares: Mapping[str, float] = (results.get("importances") or {}).get("values") or {}
     keys = sorted(space, key=lambda key: -shares.get(key, 0.0))
     file = study.path / str(results.get("best_file") or "")
@@ -65,15 +65,17 @@ def search(study: Study) -> Found:
         about=_about(results),
         keys=keys,
         space=[(key, _range(space[key])) for key in keys],
-        best=[(key, _shown(value)) for key, value in (best.get("params") or {}).items()],
+        best=[(key, shown_value(value)) for key, value in (best.get("params") or {}).items()],
         command=shlex.join(["lossmith", "run", str(file)]) if file.is_file() else "",
         configuration=file.read_text(encoding="utf-8") if file.is_file() else "",
-        history=_history(trials, metric, rises=results.get("direction") == "up"),
-        evaluations=_evaluations(trials, best, metric, x_name="fold" if results.get("folds") else "optimizer step"),
+        history=_history(trials, metric, rises=rises),
+        evaluations=_evaluations(
+            trials, best, metric, rises=rises, x_name="fold" if results.get("folds") else "optimizer step"
+        ),
         importances=[(key, percent(share), round(100 * share, 1)) for key, share in shares.items()],
         importances_told=_importances_told(results.get("importances") or {}),
         slices=slices(trials, space, keys, metric=metric),
-        trials=_rows(trials, keys, metric, best.get("number"), rises=results.get("direction") == "up"),
+        trials=_rows(trials, keys, metric, best.get("number"), rises=rises),
         more=max(0, len(trials) - _LISTED),
     )
 
@@ -84,11 +86,11 @@ def search_verdicts(study: Study) -> list[Verdict]:
     best = results.get("best")
     if not best:
         return [Verdict("caution", "No trial has finished yet", "")]
-    metric, decimals = str(results.get("metric")), metric_decimals(str(results.get("metric")))
+    metric = str(results.get("metric"))
     finished = int((results.get("counts") or {}).get("done") or 0)
     statement = (
         f"Trial {best['number']} is the best of {count(finished, 'finished trial')}: "
-        f"{metric} {number(best.get('value'), decimals=decimals)}"
+        f"{metric} {_value(metric, best.get('value'))}"
     )
     where = "over inner folds" if results.get("folds") else f"on {results.get('split')}"
     detail = (
@@ -126,11 +128,11 @@ def _history(trials: Sequence[Mapping[str, Any]], metric: str, *, rises: bool) -
         Line("finished", done, 0, sparse=True, joined=False),
         Line("pruned", pruned, 5, sparse=True, joined=False),
     ]
-    return chart(f"{metric} by trial", lines, x_name="trial")
+    return chart(f"{metric} by trial", lines, x_name="trial", falls=not rises)
 
 
 def _evaluations(
-    trials: Sequence[Mapping[str, Any]], best: Mapping[str, Any], metric: str, *, x_name: str
+    trials: Sequence[Mapping[str, Any]], best: Mapping[str, Any], metric: str, *, rises: bool, x_name: str
 ) -> Chart | None:
     """What each trial's evaluations told, the best trial last and in a colour of its own."""
     held = [one for one in trials if len(one.get("intermediate") or ()) > 1]
@@ -143,7 +145,11 @@ def _evaluations(
         )
         for one in chosen
     ]
-    return chart(f"{metric} while each trial trained", lines, x_name=x_name) if held else None
+    drawn = chart(f"{metric} while each trial trained", lines, x_name=x_name, falls=not rises) if held else None
+    if drawn is None or len(drawn.keys) < 3:
+        return drawn
+    # One key for all the others.
+    return replace(drawn, keys=(("other trials", drawn.keys[0][1]), drawn.keys[-1]))
 
 
 def _with_value(trials: Sequence[Mapping[str, Any]], state: str) -> list[Mapping[str, Any]]:
@@ -171,9 +177,9 @@ def _rows(
         Trial(
             number=int(one["number"]),
             state=str(one.get("state")),
-            value=number(one.get("value"), decimals=metric_decimals(metric)),
+            value=_value(metric, one.get("value")),
             time=duration(one.get("seconds")),
-            params=[_shown((one.get("params") or {}).get(key)) for key in keys],
+            params=[shown_value((one.get("params") or {}).get(key)) for key in keys],
             error=str(one.get("error") or ""),
             best=one["number"] == best,
         )
@@ -187,10 +193,11 @@ def _range(told: Any) -> str:
         steps = f", in steps of {short(told['step'])}" if told.get("step") else ""
         return f"{short(told['low'])} to {short(told['high'])}{', logarithmic' if told.get('log') else ''}{steps}"
     values = told.get("choices") if isinstance(told, Mapping) else told
-    return ", ".join(_shown(value) for value in values) if isinstance(values, Sequence) else _shown(told)
+    return ", ".join(shown_value(value) for value in values) if isinstance(values, Sequence) else shown_value(told)
 
 
-def _shown(value: Any) -> str:
-    if value is None or (isinstance(value, bool | Mapping | Sequence) and not isinstance(value, str)):
-        return json.dumps(value)
-    return f"{value:.4g}".replace("e-0", "e−").replace("e-", "e−") if isinstance(value, float) else str(value)
+def _value(metric: str, value: float | None) -> str:
+    """A value with the decimals of its metric; of a loss, which has no range, four figures."""
+    if value is None or known_metric(metric) is None:
+        return NONE if value is None else shown_value(float(value))
+    return number(value, decimals=metric_decimals(metric))

@@ -27,7 +27,7 @@ def slices(
 def _slice(key: str, told: Any, trials: Sequence[Mapping[str, Any]], y_axis: Axis, *, metric: str) -> Chart:
     with_key = [one for one in trials if key in (one.get("params") or {})]
     values = [one["params"][key] for one in with_key]
-    numeric = bool(values) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    numeric = bool(values) and isinstance(told, Mapping) and "low" in told
     x_axis, ticks, at = _numbers(values, told) if numeric else _choices(values)
     lines = [
         Line(

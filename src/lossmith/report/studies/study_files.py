@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,3 +91,14 @@ def _child(row: Mapping[str, Any]) -> Child:
     error = row.get("error")
     told = error.get("message") if isinstance(error, Mapping) else error
     return Child(str(row.get("name")), str(row.get("state")), duration(row.get("seconds")), varies, str(told or ""))
+
+
+def shown_value(value: Any) -> str:
+    """A value of a key as a reader writes it.
+
+    >>> shown_value(2.5e-05), shown_value(None), shown_value("lora"), shown_value(True)
+    ('2.5e−5', 'null', 'lora', 'true')
+    """
+    if value is None or (isinstance(value, bool | Mapping | Sequence) and not isinstance(value, str)):
+        return json.dumps(value)
+    return f"{value:.4g}".replace("e-0", "e−").replace("e-", "e−") if isinstance(value, float) else str(value)
