@@ -23,7 +23,8 @@ def settings(**evaluate: Any) -> Config:
     evaluate.setdefault("metrics", ["f1", "roc_auc"])
     evaluate.setdefault("baselines", "none")
     task = {"kind": "classification", **evaluate.pop("task", {})}
-    return Config.model_validate({"task": task, "evaluate": evaluate, "data": evaluate.pop("data", {})})
+    data = evaluate.pop("data", {})
+    return Config.model_validate({"task": task, "data": data, "evaluate": evaluate})
 
 
 def two_scores(gold: np.ndarray, *, seed: int = 0, spread: float = 0.25) -> np.ndarray:

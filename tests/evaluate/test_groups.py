@@ -110,6 +110,16 @@ def test_two_columns_give_their_groups_and_the_intersections(tmp_path):
     assert result["groups"]["old"]["n"]["value"] == (two == "old").sum()
 
 
+def test_a_name_of_two_columns_is_one_group_and_says_so(tmp_path):
+    gold, score = records()
+    cells = ["other & old", "women & other"] * (SIZE // 2)
+    run = write_two(tmp_path, gold, score, group=cells)
+    asked = settings(metrics=["accuracy"], data={"group": ["gender", "age"]})
+    result = evaluate_run(run, asked)
+    assert result["groups"]["other"]["n"]["value"] == SIZE
+    assert any(note.startswith("'other' is one group") for note in result["notes"])
+
+
 def test_a_cell_of_three_names_is_in_each_pair_of_them():
     found = group_members(["a & b & c", None, "b"], smallest=10)
     assert found.names == ("a", "a & b", "a & c", "b", "b & c", "c")

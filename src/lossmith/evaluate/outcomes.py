@@ -70,6 +70,21 @@ def group_members(cells: Sequence[str | None], *, smallest: int) -> Groups:
     return Groups(names, members, smallest)
 
 
+def named_by_several(cells: Sequence[str | None], columns: int) -> list[str]:
+    """Names that stand in more than one of the columns that cells were joined from, and so are one group.
+
+    >>> named_by_several(["women & other", "other & old", None, "men"], 2)
+    ['other']
+    """
+    places: dict[str, set[int]] = {}
+    for cell in {cell for cell in cells if cell is not None}:
+        parts = cell.split(GROUP_JOINT)
+        if len(parts) == columns:
+            for place, name in enumerate(parts):
+                places.setdefault(name, set()).add(place)
+    return sorted(name for name, found in places.items() if len(found) > 1)
+
+
 def _named(cell: str) -> list[str]:
     parts = list(dict.fromkeys(str(cell).split(GROUP_JOINT)))
     return [*parts, *(GROUP_JOINT.join(pair) for pair in combinations(parts, 2))]

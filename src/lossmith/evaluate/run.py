@@ -17,6 +17,7 @@ from lossmith.evaluate.exports import export_figures
 from lossmith.evaluate.gates import Gate, judge
 from lossmith.evaluate.groups import RATES, group_figures
 from lossmith.evaluate.measures import Measure, Resampling, figure, find_measures
+from lossmith.evaluate.outcomes import named_by_several
 from lossmith.evaluate.predictions import Predictions, read_predictions
 from lossmith.metrics.intervals import shared_clusters
 from lossmith.metrics.scores import AnyScores
@@ -105,12 +106,23 @@ def evaluate_run(
     if predictions.classes is not None:
         result.update(class_facts(predictions, measures, how))
     result["headline"] = list(told_above(measures, baselines.given, result))
-    above = [*result["headline"], *decided_otherwise(predictions, asked), *baselines.notes]
+    above = [*result["headline"], *decided_otherwise(predictions, asked), *_one_group(predictions, config)]
+    above.extend(baselines.notes)
     result["notes"] = _notes(above, metrics["metrics"])
     own = None if split == asked.split else split
     write_json(folder.metrics(own), result)
     export_figures(folder, own, result)
     return result
+
+
+def _one_group(predictions: Predictions, config: Config) -> list[str]:
+    """A sentence where columns of groups share a name: its figures are of all records that any of them names so."""
+    columns = config.data.group
+    if not isinstance(columns, list) or "group" not in predictions.table.column_names:
+        return []
+    shared = named_by_several(predictions.table["group"].to_pylist(), len(columns))
+    told = "is one group, though several columns of data.group name it"
+    return [f"'{name}' {told}: give each column's values names of their own to tell them apart." for name in shared]
 
 
 def _of_gates(gates: Sequence[Gate], predictions: Predictions) -> list[str]:
@@ -142,16 +154,15 @@ def _with_figures(
 
 
 def _notes(above: Sequence[str], metrics: Mapping[str, Any]) -> list[str]:
-    """Sentences that belong above the figures, then what has to be known of single ones."""
-    notes = list(above)
+    """Sentences that belong above the figures, then what has to be known of single ones, alike ones together."""
+    owners: dict[str, list[str]] = {}
     for name, entry in metrics.items():
-        notes.extend(f"{name}: {note}." for note in entry.get("notes", ()))
+        for note in entry.get("notes", ()):
+            owners.setdefault(f"{note}.", []).append(name)
         if entry["undefined_resamples"]:
-            notes.append(
-                f"{name}: {entry['undefined_resamples']} of {entry['resamples']} resamples have no value and are "
-                "left out of its interval."
-            )
-    return list(dict.fromkeys(notes))
+            told = f"{entry['undefined_resamples']} of {entry['resamples']} resamples have no value"
+            owners.setdefault(f"{told} and are left out of its interval.", []).append(name)
+    return list(dict.fromkeys([*above, *(f"{', '.join(names)}: {note}" for note, names in owners.items())]))
 
 
 def _prepared(folder: RunFolder) -> Path | None:

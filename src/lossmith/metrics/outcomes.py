@@ -107,11 +107,13 @@ class Outcomes:
         return ~np.isnan(self.scores).any(axis=1)
 
     def few(self) -> tuple[str, ...]:
-        """A sentence where a class that is looked for has fewer than 10 records."""
+        """A sentence where the positive class, or without one any class, has fewer than 10 records."""
         positive = self.classes.positive
-        looked_for = self.classes.names if positive is None else (positive,)
         counts = dict(zip(self.classes.names, self.gold.sum(axis=0).tolist(), strict=True))
-        return tuple(sentence for name in looked_for for sentence in _few(counts[name], name))
+        if positive is not None:
+            return _few(counts[positive], positive)
+        rare = ", ".join(f"{name} ({count})" for name, count in counts.items() if count < FEW_POSITIVES)
+        return (f"fewer than {FEW_POSITIVES} records are of {rare}, so the figure is unsure",) if rare else ()
 
 
 def _few(count: int, name: str) -> tuple[str, ...]:

@@ -147,19 +147,21 @@ def ranked(binary: Binary, curve: Curve) -> Ranked:
 def _macro(outcomes: Outcomes, curve: Curve) -> Ranked:
     width = len(outcomes.classes)
 
+    def of_each(columns: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Values (classes, resamples)."""
+        return np.stack([curve(*by_score(columns[:, k], columns[:, width + k], weights)) for k in range(width)])
+
     def weigh(columns: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        one = [curve(*by_score(columns[:, place], columns[:, width + place], weights)) for place in range(width)]
-        values = np.stack(one)
+        values = of_each(columns, weights)
         defined = ~np.isnan(values)
         count = defined.sum(axis=0)
         return np.where(count > 0, np.where(defined, values, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
 
-    scored = outcomes.scored
-    gold = outcomes.gold[scored]
-    constant = (gold.all(axis=0) | ~gold.any(axis=0)).nonzero()[0] if scored.any() else []
-    names = ", ".join(outcomes.classes.names[place] for place in constant)
-    absent = (f"left out, since all records are of the class or none is: {names}",) if names else ()
-    return Ranked(_both(outcomes), weigh, notes=(*absent, *outcomes.few()), **_told(scored))
+    columns = _both(outcomes)
+    undefined = np.isnan(of_each(columns, np.ones((1, len(columns))))[:, 0])
+    names = ", ".join(name for name, missing in zip(outcomes.classes.names, undefined, strict=True) if missing)
+    absent = (f"left out, since the records with a score are all of the class, or none is: {names}",) if names else ()
+    return Ranked(columns, weigh, notes=(*absent, *outcomes.few()), **_told(outcomes.scored))
 
 
 def _micro(outcomes: Outcomes, curve: Curve) -> Ranked:
