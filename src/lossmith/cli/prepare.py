@@ -35,7 +35,9 @@ def prepare(
     from lossmith.tasks.prepare import prepare_config as carry_out
 
     if split is not None and export_jsonl is None:
-        raise InputError("--split chooses what --export-jsonl writes", got=f"--split {split}", fix="--export-jsonl FILE")
+        raise InputError(
+            "--split chooses what --export-jsonl writes", got=f"--split {split}", fix="--export-jsonl FILE"
+        )
     settings = load_config(config, overrides or [])
     with counting("preparing", "records", quiet=quiet or json_) as progress:
         prepared = carry_out(settings, progress=progress)
