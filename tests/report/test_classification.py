@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
+from lossmith.cli.screen import print_metrics
 from lossmith.evaluate.compare import compare_runs
 from lossmith.evaluate.predictions import Predictions, read_predictions
 from lossmith.report.classification.confusion import confusion, label_counts
@@ -242,3 +243,19 @@ def test_predictions_of_a_run_are_read_as_metrics_read_them(orchard: Path) -> No
     kept = ~found.failed
     assert (found.predicted[kept] == predictions.outcomes.said[kept]).all()
     assert (found.wrong == (predictions.outcomes.gold != predictions.outcomes.said).any(axis=1)).all()
+
+
+def test_the_terminal_tells_classes_groups_and_decisions(orchard: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    held = read_json(RunFolder(orchard / "crates").metrics())
+    print_metrics(held, decision=RunFolder(orchard / "crates").manifest()["decision"])
+    told = capsys.readouterr().out
+    order = [line.split()[0] for line in told[told.index("by group, the worst first") :].splitlines()[2:7]]
+    mean = {group: (facts["fpr"]["value"] + facts["fnr"]["value"]) / 2 for group, facts in held["groups"].items()}
+    assert order[-1] == "quinces" and "too small" in told
+    assert order[:-1] == sorted(order[:-1], key=lambda group: -mean[group])
+    assert told.index("between groups") < told.index("fpr_gap") < told.index("gate f1")
+    assert "positive class spoiled, from a score of 0.4 on" in told and "NOT reached: validation has" in told
+    print_metrics(read_json(RunFolder(orchard / "grades").metrics()))
+    grades = capsys.readouterr().out
+    assert re.search(r"by class *\nclass +f1 *\nfancy", grades)
+    assert "classes fancy, good, juice: the one with the highest score" in grades
