@@ -81,6 +81,15 @@ class Decision:
         own = dict(self.threshold) if isinstance(self.threshold, Mapping) else self.threshold
         return {"threshold": own, "temperature": self.temperature}
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Decision:
+        """What `as_json` wrote.
+
+        >>> Decision.from_json(Decision({"a": 0.2}, 1.5).as_json())
+        Decision(threshold={'a': 0.2}, temperature=1.5)
+        """
+        return cls(values["threshold"], values["temperature"])
+
 
 def write_classified(
     rows: Rows, scored: Iterator[Scored], path: Path, classes: Classes, decision: Decision

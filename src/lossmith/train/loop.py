@@ -265,7 +265,9 @@ def save(trainer: ObjectiveTrainer, loaded: Loaded, run: RunFolder, prepared: Pr
     """Write model/ as a whole: its presence says that training is done."""
     if not trainer.is_world_process_zero():
         return
-    facts = {"template_hash": prepared.template_hash}
+    facts: dict[str, Any] = {"template_hash": prepared.template_hash}
+    if prepared.classes is not None:
+        facts["classes"] = prepared.classes.as_json()
     save_model(
         loaded.model,
         prepared_tokenizer(prepared),

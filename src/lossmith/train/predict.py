@@ -11,11 +11,13 @@ from lossmith.config.schema import Config
 from lossmith.data.prepare import Prepared
 from lossmith.errors import DataError, InputError
 from lossmith.models.base_tokenizer import load_tokenizer
+from lossmith.models.load import Loaded
 from lossmith.models.precision import choose_precision
 from lossmith.runs import RunFolder, read_json, write_json
+from lossmith.tasks.classified import Decision
 from lossmith.tasks.prepare import starting_model
 from lossmith.tasks.rows import Rows, sample
-from lossmith.tasks.task import Given, task_of
+from lossmith.tasks.task import Given, Task, task_of
 from lossmith.train.decision import Decided, decide
 from lossmith.train.loop import FACTS_FILE, prepared_tokenizer
 from lossmith.train.run import prepare_in, stage, training_state
@@ -57,11 +59,8 @@ def predict_split(
         task, given = task_of(config), Given(config, prepared, tokenizer, precision)
         loaded = task.load(model_config, given, False)
         with precision.autocast():
-            decided = decide(task, loaded, given)
-            if decided is not None:
-                keep_decision(run, decided)
+            decision = _decision(run, task, loaded, given)
             outputs = task.answers(loaded, rows, given, progress)
-            decision = decided.decision if decided else None
             count, failed = task.write(rows, outputs, run.predictions(split), given, decision)
     run.update_manifest(made_from={name: prediction_hash(config, run.manifest(), split=split)})
     told = f", {failed} of them failed and kept as rows with their reason" if failed else ""
@@ -69,9 +68,22 @@ def predict_split(
     return run.predictions(split)
 
 
-def keep_decision(run: RunFolder, decided: Decided) -> None:
-    """Write down how scores become classes: with the model, where the run has one, and in the manifest."""
-    told = decided.as_json()
+def _decision(run: RunFolder, task: Task, loaded: Loaded, given: Given) -> Decision | None:
+    """How scores become classes: as the manifest has it where it was fitted for what is asked now, else fitted."""
+    made_from = prediction_hash(given.config, run.manifest(), split="validation")
+    known = run.manifest().get("decision")
+    if known is not None and known["made_from"] == made_from:
+        return Decision.from_json(known)
+    decided = decide(task, loaded, given)
+    if decided is None:
+        return None
+    _keep(run, decided, made_from=made_from)
+    return decided.decision
+
+
+def _keep(run: RunFolder, decided: Decided, *, made_from: str) -> None:
+    """Write a decision down: with the model, where the run has one, and in the manifest."""
+    told = {**decided.as_json(), "made_from": made_from}
     facts = run.model / FACTS_FILE
     if facts.exists():
         write_json(facts, {**read_json(facts), "decision": told})

@@ -211,6 +211,7 @@ def prepare_in(run: RunFolder, config: Config, *, progress: Any = None) -> Prepa
             "counts": prepared.counts,
         },
         template_hash=prepared.template_hash,
+        **({"classes": prepared.classes.as_json()} if prepared.classes else {}),
     )
     for sentence in prepared.audit.get("warnings", []):
         run.add_warning(sentence)
