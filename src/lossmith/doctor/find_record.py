@@ -93,7 +93,7 @@ def _prepared(subject: Subject, id: str, *, split: str | None) -> Found | None: 
             continue
         row = read_row(file, number)
         copies = int(pc.sum(pc.equal(ids, id)).as_py())
-        source = _in_sources(subject.config, id) if subject.readable else None
+        source = _in_sources(subject, id) if subject.readable else None
         record = replace(source.record, split=name) if source and source.record else None
         status: Status = "failed" if row.get("error") else "prepared"
         return Found(id, name, status, row, record, copies, row.get("error"))
@@ -114,7 +114,7 @@ def read_row(file: Path, number: int) -> dict[str, Any]:
 
 def _not_prepared(subject: Subject, id: str) -> Found:  # noqa: A002
     """A record that has no row under this id: rejected, dropped, left out, or known by another name."""
-    source = _in_sources(subject.config, id) if subject.readable else None
+    source = _in_sources(subject, id) if subject.readable else None
     for line in read_jsonl(subject.prepared.folder / "rejected.jsonl"):
         place = f"{line['file']}:{line['line']}"
         # A later record that was refused for having the same id is another one.
@@ -157,26 +157,29 @@ def _why_no_split(plan: Plan, position: int) -> str:
     return f"left out by data.limit={plan.data.limit}"
 
 
-def _in_sources(config: Config, id: str) -> _Source | None:  # noqa: A002
+def _in_sources(subject: Subject, id: str) -> _Source | None:  # noqa: A002
     """The first row of the sources that makes a record of this id, or stands at this `file:line`."""
-    sources = list_sources(config.data)
+    config, classes = subject.config, subject.prepared.classes
+    sources, labelling = list_sources(config.data), Labelling.of(config)
+    if labelling is not None and classes is not None:
+        # A template may read the words of all classes.
+        labelling = replace(labelling, found=classes.names)
     broken = None
     for position, (number, row) in enumerate(iterate(sources, config.data)):
         name = sources[number].name
         place = f"{name}:{row.line}"
         if id not in (place, _own_id(sources[number], row, config)):
             continue
-        if (record := _record(name, row, config)) is not None:
+        if (record := _record(name, row, config, labelling)) is not None:
             return _Source(position, place, record)
         broken = broken or _Source(position, place, None)
     return broken
 
 
-def _record(name: str, row: Row, config: Config) -> Record | None:
+def _record(name: str, row: Row, config: Config, labelling: Labelling | None) -> Record | None:
     if row.values is None or row.problem is not None:
         return None
     try:
-        labelling = Labelling.of(config)
         return to_record(row.values, config.data, place=(name, row.line), split="train", labelling=labelling)
     except RecordError:
         return None

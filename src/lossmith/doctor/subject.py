@@ -11,9 +11,10 @@ from lossmith.config.load import load_config, load_run_config
 from lossmith.config.schema import Config
 from lossmith.data.cache import cache_folder
 from lossmith.data.fingerprint import hash_files
-from lossmith.data.prepare import Prepared
+from lossmith.data.prepare import CLASSES, Prepared
 from lossmith.data.sources.files import list_sources
 from lossmith.errors import InputError
+from lossmith.labels import Classes
 from lossmith.runs import RunFolder, open_run, read_json
 from lossmith.tasks.prepare import prepare_config
 
@@ -53,8 +54,15 @@ def _of_run(run: RunFolder, overrides: Sequence[str], *, progress: Progress | No
     data = manifest.get("data", {})
     folder = Path(data.get("folder", ""))
     if data and (folder / "fingerprint.json").exists():
-        audit = read_json(folder / "audit.json")
-        prepared = Prepared(folder, data["fingerprint"], audit, manifest["template_hash"], data["files"], reused=True)
+        prepared = Prepared(
+            folder,
+            data["fingerprint"],
+            read_json(folder / "audit.json"),
+            manifest["template_hash"],
+            data["files"],
+            classes=Classes.from_json(read_json(folder / CLASSES)) if (folder / CLASSES).exists() else None,
+            reused=True,
+        )
         readable, notes = _same_sources(config, prepared)
         return Subject(config, prepared, run, readable, notes)
     prepared = prepare_config(config, progress=progress)
