@@ -178,6 +178,15 @@ def test_a_group_without_positives_counts_where_its_rate_is_defined():
     assert fpr_gap(Binary("yes", gold == 1, said == 1, np.zeros(60))).undefined == "the records name no group"
 
 
+def test_a_small_group_stays_in_the_mean_and_out_of_the_gaps():
+    names = ["a"] * 20 + ["b"] * 20 + ["c"] * 3
+    gold = np.array([0, 1] * 10 + [0, 1] * 10 + [0, 1, 1])
+    said = np.array([0, 1] * 10 + [0, 1] * 5 + [1, 0] * 5 + [1, 0, 1])
+    found = Binary("yes", gold == 1, said == 1, np.full(43, np.nan), groups_of(names))
+    assert fpr_gap(found).value() == pytest.approx(0.5)
+    assert bias_score(found).value() == pytest.approx(1 - (0 + 0.5 + (1 + 0.5) / 2) / 3)
+
+
 def test_a_resample_without_a_figure_of_a_group_has_no_value():
     names = ["a"] * 12 + ["b"] * 12
     gold = np.array([1] + [0] * 11 + [1, 0] * 6)

@@ -7,6 +7,7 @@ that counts has no figure has no value.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -83,7 +84,7 @@ def equalized_odds_difference(binary: Binary) -> Scores:
 
 
 def bias_score(binary: Binary) -> Scores:
-    """1 less the mean of (FPR + FNR) / 2 over groups where both are defined; 0 to 1, up.
+    """1 less the mean of (FPR + FNR) / 2 over all groups where both are defined, however small; 0 to 1, up.
 
     It averages balanced accuracy over groups and does not measure gaps: equal for groups that are all alike and for
     groups far apart.
@@ -100,8 +101,9 @@ def bias_score(binary: Binary) -> Scores:
         return np.asarray((rates[0].reduce(sums[..., :k]) + rates[1].reduce(sums[..., k:])) / 2)
 
     pair = Scores(np.concatenate([one.stats for one in rates], axis=1), both)
+    every = None if binary.groups is None else replace(binary.groups, smallest=1)
     # nan of a group that counts stays nan in the mean.
-    found = _across(pair, binary.groups, lambda values: 1 - values.mean(axis=-1), fewest=1, told=None)
+    found = _across(pair, every, lambda values: 1 - values.mean(axis=-1), fewest=1, told=None)
     said = "it averages balanced accuracy over groups and does not measure gaps between them"
     return Scores(found.stats, found.reduce, found.parts, notes=(said, *found.notes), undefined=found.undefined)
 
