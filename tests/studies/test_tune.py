@@ -207,11 +207,11 @@ def _wait(until: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 
 
 def test_two_processes_share_a_search_and_what_a_killed_one_began_goes_on_from_its_checkpoint(tiny, tmp_path: Path):
-    steps = {"max_steps": 80, "save_strategy": "steps", "save_steps": 2, "eval_steps": 40}
+    steps = {"max_steps": 40, "save_strategy": "steps", "save_steps": 8, "eval_steps": 20}
     database = f"tune.storage=sqlite:///{tmp_path / 'shared.db'}"
     overrides = tiny("shared", RATES, "tune.trials=2", database, **steps)
     folder = tmp_path / "runs" / "shared"
-    checkpoint = folder / "trial-0" / "checkpoints" / "checkpoint-4"
+    checkpoint = folder / "trial-0" / "checkpoints" / "checkpoint-8"
     process = _start(overrides)
     _wait(checkpoint.exists, process)
     # It lives on, but the rest of trial-0 has to wait; this process takes the other one.
@@ -230,7 +230,7 @@ def test_two_processes_share_a_search_and_what_a_killed_one_began_goes_on_from_i
     assert begun.train is not None
     again = study["results"]["trials"][1]
     assert again["params"] == {"train.learning_rate": begun.train.learning_rate}
-    assert [point["step"] for point in again["intermediate"]] == [40, 80]
+    assert [point["step"] for point in again["intermediate"]] == [20, 40]
 
 
 def test_a_trial_that_ends_every_process_is_given_up_after_three(tiny, tmp_path: Path):
@@ -334,6 +334,7 @@ def test_a_space_that_cannot_be_searched_is_told_before_the_first_trial(
     [
         (["tune.metric=rouge1x"], "did you mean 'rouge1'?"),
         (["tune.metric=length_ratio"], "which way"),
+        (["tune.metric=selection_rate"], "which way"),
         (["tune.metric=loss", "tune.folds=2"], "not measured on predictions"),
         (["train.eval_strategy=no", "train.eval_steps=null", "train.load_best_model_at_end=false"], "evaluations"),
         (["tune.sampler=grid"], "a range without a step"),

@@ -14,6 +14,7 @@ from lossmith.names import METRICS
 from lossmith.runs import RunFolder, read_json, read_jsonl
 
 Direction = Literal["up", "down"]
+_WAYS: Mapping[str, Direction] = {"up": "up", "down": "down"}
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ def _direction(config: Config, metric: str, watched: set[str], chosen: str | Non
     if metric in watched:
         return "down"
     name = metric if metric in METRICS else metric.partition(".")[0]
-    if name in METRICS and METRICS[name].direction != "one":
-        return "up" if METRICS[name].direction == "up" else "down"
+    if name in METRICS and METRICS[name].direction in _WAYS:
+        return _WAYS[METRICS[name].direction]
     if metric == chosen and config.train is not None and config.train.greater_is_better is not None:
         return "up" if config.train.greater_is_better else "down"
     near = nearest(metric, [*METRICS, *watched])
