@@ -139,6 +139,15 @@ def test_prompting_alone_is_compared_with_training_on_the_same_records(run):
     assert found["n"] == 8
 
 
+@pytest.mark.parametrize("preset", ["prompted", "lora"])
+def test_what_the_model_sees_is_what_the_record_renders_to(run, command, preset):
+    told = command("inspect", run(preset), "--split", "test", "--json")
+    assert told.code == 0, told.err
+    seen = json.loads(told.out)
+    assert seen["disagreements"] == []
+    assert seen["round_trip"]["ok"]
+
+
 @pytest.mark.parametrize("strategy", ["short", "persona", "few-shot", "json"])
 def test_every_strategy_prompts(workplace, shared_data, strategy, tmp_path):
     posts = shared_data / "hatexplain_subset" / "hatexplain_subset.jsonl"

@@ -20,8 +20,10 @@ from lossmith.models.base_tokenizer import load_tokenizer
 from lossmith.models.precision import choose_precision
 from lossmith.runs import RunFolder
 from lossmith.tasks.classified import Decision
+from lossmith.tasks.prepare import starting_model
 from lossmith.tasks.rows import Rows
 from lossmith.tasks.task import Given, task_of
+from lossmith.train.loop import prepared_tokenizer
 
 SCORED = "scored"  # the span of the tokens by which the record's own label is scored
 
@@ -75,8 +77,12 @@ def scoring_of(run: RunFolder, config: Config, prepared: Prepared, split: str, r
     classes, file = prepared.classes, prepared.split_file(split)
     assert classes is not None and file is not None, "a row of a classification"
     precision = choose_precision(device=config.train.device if config.train else "auto", dtype=config.model.dtype)
-    model = config.model.model_copy(update={"base": str(run.model), "add_tokens": []})
-    given = Given(config, prepared, load_tokenizer(model), precision)
+    if config.train is None:
+        model, tokenizer = starting_model(config), prepared_tokenizer(prepared)
+    else:
+        model = config.model.model_copy(update={"base": str(run.model), "add_tokens": []})
+        tokenizer = load_tokenizer(model)
+    given = Given(config, prepared, tokenizer, precision)
     task = task_of(config)
     loaded = task.load(model, given, False)
     rows = Rows(file, columns=None, keep=np.array([row]))
