@@ -47,14 +47,13 @@ def test_balanced_draws_each_class_as_often(write: Write) -> None:
         "train.sampler=balanced draws 100 records an epoch: none 33.3% (of 80.0%), rare 33.3% (of 15.0%), "
         "rarest 33.3% (of 5.0%)"
     )
-    rows = DrawnRows(drawing.probability, seed=3)
     for epoch in range(4):
-        rows.set_epoch(epoch)
-        drawn = list(rows)
-        assert len(drawn) == len(rows) == 100
+        rows = DrawnRows(drawing.probability, seed=3, epoch=lambda epoch=epoch: epoch)
+        taken = list(rows)
+        assert len(taken) == len(rows) == 100
         # The shares of each epoch, not only their mean over many.
-        assert all(abs(count - 100 / 3) <= 1 for count in Counter(LABELS[row] for row in drawn).values())
-        often = Counter(drawn)
+        assert all(abs(count - 100 / 3) <= 1 for count in Counter(LABELS[row] for row in taken).values())
+        often = Counter(taken)
         assert {often[row] for row in range(95, 100)} <= {6, 7}
         assert max(often[row] for row in range(80)) == 1
 
@@ -91,36 +90,34 @@ def test_weighted_draws_by_the_numbers_of_the_column(write: Write) -> None:
     assert plain.sentence() == "train.sampler=weighted draws 100 records an epoch"
 
 
+def drawn(probability: np.ndarray, *, seed: int, epoch: int = 0) -> list[int]:
+    return list(DrawnRows(probability, seed=seed, epoch=lambda: epoch))
+
+
 def test_an_epoch_follows_from_seed_and_number_alone() -> None:
     probability = np.random.default_rng(0).dirichlet(np.ones(50))
-    one, other = DrawnRows(probability, seed=7), DrawnRows(probability, seed=7)
-    first = list(one)
-    assert first == list(one) == list(other)
-    one.set_epoch(1)
-    assert list(one) != first
-    other.set_epoch(1)
-    assert list(one) == list(other)
-    assert list(DrawnRows(probability, seed=8)) != first
+    first = drawn(probability, seed=7)
+    assert first == drawn(probability, seed=7)
+    second = drawn(probability, seed=7, epoch=1)
+    assert second == drawn(probability, seed=7, epoch=1)
+    assert first != second
+    assert first != drawn(probability, seed=8)
 
 
 def test_over_epochs_each_row_comes_as_often_as_it_is_likely() -> None:
-    probability = np.array([0.05, 0.15, 0.3, 0.5]) / 1.0
-    rows, seen = DrawnRows(probability, seed=0), np.zeros(4)
+    probability, seen = np.array([0.05, 0.15, 0.3, 0.5]), np.zeros(4)
     for epoch in range(2000):
-        rows.set_epoch(epoch)
-        seen += np.bincount(list(rows), minlength=4)
+        seen += np.bincount(drawn(probability, seed=0, epoch=epoch), minlength=4)
     # Four standard deviations: a row comes up or down by less than one an epoch.
     assert seen / 8000 == pytest.approx(probability, abs=4 * 0.5 / np.sqrt(2000) / 4)
 
 
-def test_rows_next_to_each_other_are_drawn_independently_of_the_file() -> None:
+def test_every_row_is_drawn_now_and_then() -> None:
     # Every second row is rare: marks in a fixed order would take always the same of the others.
     probability = np.tile([0.001, 0.019], 50)
     together: Counter[int] = Counter()
-    rows = DrawnRows(probability, seed=1)
     for epoch in range(200):
-        rows.set_epoch(epoch)
-        together.update({row for row in rows if row % 2 == 0})
+        together.update({row for row in drawn(probability, seed=1, epoch=epoch) if row % 2 == 0})
     assert len(together) == 50
 
 

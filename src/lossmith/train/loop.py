@@ -113,6 +113,7 @@ def build_trainer(
         share_steps=plan.share_steps,
         checkpoints_kept=train.save_total_limit,
         total_steps=plan.total_steps,
+        steps_per_epoch=plan.steps_per_epoch,
         drawing=drawing,
     )
     return _trainer(work, loaded.model, config, plan=plan, precision=precision), loaded

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,25 +56,22 @@ class DrawnRows(Sampler[int]):
 
     A row is drawn as often as its probability says to the nearest whole number, up or down: the shares of an epoch are
     those that were asked for, not only on average. Order and choice follow from seed and epoch alone, so that every
-    process draws the same and a resumed training goes on in the middle of an epoch.
+    process draws the same and a resumed training goes on in the middle of an epoch. `epoch` tells which one begins:
+    what wraps loaders for several processes and for a resume does not always pass it on.
 
-    >>> rows = DrawnRows(np.array([0.5, 0.5, 0.0, 0.0]), seed=1)
+    >>> rows = DrawnRows(np.array([0.5, 0.5, 0.0, 0.0]), seed=1, epoch=lambda: 0)
     >>> sorted(rows), list(rows) == list(rows)
     ([0, 0, 1, 1], True)
     """
 
-    def __init__(self, probability: np.ndarray, *, seed: int) -> None:
-        self._probability, self._seed, self._epoch = probability, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Draw the rows of this epoch from now on."""
-        self._epoch = epoch
+    def __init__(self, probability: np.ndarray, *, seed: int, epoch: Callable[[], int]) -> None:
+        self._probability, self._seed, self._epoch = probability, seed, epoch
 
     def __len__(self) -> int:
         return len(self._probability)
 
     def __iter__(self) -> Iterator[int]:
-        draw, count = np.random.default_rng([self._seed, self._epoch]), len(self)
+        draw, count = np.random.default_rng([self._seed, self._epoch()]), len(self)
         # A mark in every n-th of the line on which the rows lie, each as long as it is likely: those that are as likely
         # as each other, such as the records of a class, side by side and in a new order.
         order = draw.permutation(count)

@@ -54,6 +54,7 @@ class Work:
     share_steps: int = 50
     checkpoints_kept: int | None = None
     total_steps: int = 0
+    steps_per_epoch: int = 1
     drawing: Drawing | None = None
     progress: LiveProgress = field(default_factory=LiveProgress)
 
@@ -199,7 +200,11 @@ class ObjectiveTrainer(Trainer):
         drawing = self.work.drawing
         if drawing is None:
             return super()._get_train_sampler(train_dataset)
-        return DrawnRows(drawing.probability, seed=self.args.seed)
+        return DrawnRows(
+            drawing.probability,
+            seed=self.args.seed,
+            epoch=lambda: self.state.global_step // self.work.steps_per_epoch,
+        )
 
     def evaluation_loop(self, dataloader: DataLoader[Any], *_: Any, **__: Any) -> EvalLoopOutput:
         """Exact loss over the validation rows: sums and counts are added up, and divided once at the end."""
