@@ -203,6 +203,19 @@ def test_an_adapter_that_was_made_to_write_cannot_classify(bases, tmp_path):
         load(tmp_path / "writer")
 
 
+def test_positions_that_padding_keeps_are_not_counted(encoders, bases):
+    from lossmith.models.reach import positions_of
+
+    # The tests' tokenizer pads with its first token.
+    for name, positions in {"bert": 130, "roberta": 129, "modernbert": 130, "sentence": 130}.items():
+        loaded, tokenizer = load(encoders[name])
+        assert positions_of(loaded.model) == positions
+        ids = torch.full((1, positions), tokenizer.sep_token_id)
+        with torch.no_grad():
+            loaded.model(input_ids=ids, attention_mask=torch.ones_like(ids))
+    assert positions_of(load(bases["tied"])[0].model) == 256
+
+
 def test_padding_does_not_touch_the_scores_of_a_decoder(bases):
     loaded, tokenizer = load(bases["tied"], adapter="none")
     together = scores(loaded.model, tokenizer)

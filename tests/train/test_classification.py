@@ -162,6 +162,8 @@ def test_what_cannot_work_is_refused(run_it: Callable[..., Path], tmp_path: Path
         run_it("queries", "data.label=yes", "objective={class_cross_entropy: 1, query_diversity: 1}")
     with pytest.raises(ConfigError, match="is for two classes, or for labels"):
         run_it("aimed", "data.label=kind", "evaluate.threshold={max: f1}", "train.max_steps=1")
+    with pytest.raises(ConfigError, match="longer than the model can read"):
+        run_it("long", "data.label=yes", "data.max_length=9000", "data.template={text: '{{ text * 200 }}'}")
     one_class = write(tmp_path / "one.jsonl", share=0.0, splits={"test": 1, "train": 9, "validation": 9})
     text = one_class.read_text().replace('"yes": true', '"yes": false')
     one_class.write_text(text)

@@ -1,4 +1,4 @@
-"""How far back the layers of a decoder see."""
+"""How much of a text a model sees: how far back its layers look, and how many positions it has."""
 
 from __future__ import annotations
 
@@ -24,3 +24,16 @@ def attention_reach(model: nn.Module) -> int | None:
     keys = [_REACH["sliding_attention"]] if kinds is None else [_REACH[kind] for kind in {*kinds} if kind in _REACH]
     found = [int(reach) for key in keys if (reach := getattr(config, key, None))]
     return min(found, default=None)
+
+
+def positions_of(model: nn.Module) -> int | None:
+    """Tokens that a model has positions for; None where nothing bounds them.
+
+    Where positions are learned, the rows say: RoBERTa and its kin keep the first ones for padding.
+    """
+    inner = unwrap(model)
+    for name, module in inner.named_modules():
+        if name.rpartition(".")[2] == "position_embeddings" and isinstance(module, nn.Embedding):
+            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+    found: int | None = getattr(getattr(inner, "config", None), "max_position_embeddings", None)
+    return found

@@ -23,6 +23,7 @@ from lossmith.models.class_head import ClassHead
 from lossmith.models.classifier import load_classifier
 from lossmith.models.hidden import family_of, unwrap
 from lossmith.models.load import Loaded
+from lossmith.models.reach import positions_of
 from lossmith.tasks.class_parts import ACCURACY, ClassParts
 from lossmith.tasks.classified import Scored, classified_table, write_classified
 from lossmith.tasks.frozen import Pieces, on_features
@@ -175,8 +176,8 @@ def check_labels(given: Given) -> list[str]:
 
 
 def load(model: ModelConfig, given: Given, training: bool) -> Loaded:
-    """The model with its head."""
-    return load_classifier(
+    """The model with its head, which has positions for every prepared row."""
+    loaded = load_classifier(
         model,
         given.tokenizer,
         head_of(given),
@@ -184,12 +185,13 @@ def load(model: ModelConfig, given: Given, training: bool) -> Loaded:
         seed=given.config.seed,
         training=training,
     )
+    check_lengths(loaded, given)
+    return loaded
 
 
 def ready(loaded: Loaded, row: dict[str, Any], objective: Objective, given: Given) -> Ready:
     """The forward, after one row went through model and objective."""
     head = head_of(given)
-    check_lengths(loaded, given)
     device = next(loaded.model.parameters()).device
     batch = collator(objective, given)([row])
     training = loaded.model.training
@@ -216,8 +218,7 @@ def ready(loaded: Loaded, row: dict[str, Any], objective: Objective, given: Give
 
 def check_lengths(loaded: Loaded, given: Given) -> None:
     """Raise ConfigError where a prepared row is longer than the model has positions."""
-    positions = getattr(unwrap(loaded.model).config, "max_position_embeddings", None)
-    limit = min(positions or given.config.data.max_length, given.tokenizer.model_max_length)
+    limit = min(positions_of(loaded.model) or given.config.data.max_length, given.tokenizer.model_max_length)
     for split in ("train", "validation", "test"):
         file = given.prepared.split_file(split)
         longest = int(Rows(file, columns=["input_ids"]).lengths.max()) if file is not None else 0
