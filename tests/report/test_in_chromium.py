@@ -11,7 +11,9 @@ import pytest
 from lossmith.report.inspect_page import write_inspection
 from lossmith.report.page import write_report
 
+from .orchard import crates, write_classified
 from .test_inspect_page import inspection
+from .test_studies import ablated
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -32,9 +34,13 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def pages(runs: list[Path], comparison: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
+    crate = crates(150, skill=0.8, failed=[5])
+    classified = write_classified(folder / "crates", crate, metrics=["f1", "fpr_gap"], baselines=["always_positive"])
     return {
         "single": write_report(runs[:1], folder / "single.html"),
         "several": write_report(runs, folder / "several.html", comparison=comparison),
+        "classified": write_report([classified], folder / "classified.html"),
+        "ablation": write_report([ablated(folder / "ablation", 0.05)], folder / "ablation.html"),
         "inspection": write_inspection(inspection(), folder / "inspection.html"),
     }
 
@@ -50,7 +56,7 @@ def opened(browser: Any, path: Path, **how: Any) -> tuple[Any, list[str]]:
 
 
 @pytest.mark.parametrize("width", [390, 1200])
-@pytest.mark.parametrize("name", ["single", "several", "inspection"])
+@pytest.mark.parametrize("name", ["single", "several", "classified", "ablation", "inspection"])
 def test_no_error_no_request_no_overflow(browser: Any, pages: dict[str, Path], name: str, width: int) -> None:
     page, told = opened(browser, pages[name], viewport={"width": width, "height": 900})
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
@@ -103,4 +109,17 @@ def test_a_token_tells_its_terms_by_pointer_and_by_key(browser: Any, pages: dict
     assert "token 5, id 105" in panel.inner_text()
     page.keyboard.press("Escape")
     assert panel.is_hidden() and told == []
+    page.close()
+
+
+def test_texts_of_records_are_unseen_until_they_are_opened_and_on_paper(browser: Any, pages: dict[str, Path]) -> None:
+    page, told = opened(browser, pages["classified"])
+    closed = page.locator("details.withheld")
+    text = closed.first.locator("pre")
+    assert closed.count() >= 2 and not text.is_visible()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("document.querySelectorAll('details.withheld[open]').length") == 0
+    assert page.evaluate("document.querySelectorAll('details[open]').length") > 3
+    closed.first.locator("summary").click()
+    assert "from the slope behind the mill" in text.inner_text() and told == []
     page.close()
