@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from lossmith.cli.screen import print_metrics
+from lossmith.cli.screen import print_comparison, print_metrics
 from lossmith.evaluate.compare import compare_runs
 from lossmith.evaluate.predictions import Predictions, read_predictions
 from lossmith.report.classification.confusion import confusion, label_counts
@@ -143,14 +143,24 @@ def test_without_predictions_the_metrics_still_stand(orchard: Path, tmp_path: Pa
     assert "missing: there are no predictions" in text.replace("bare: ", "") or "there are no predictions" in text
 
 
-def test_two_runs_are_compared_with_their_groups(orchard: Path) -> None:
+def test_two_runs_are_compared_with_their_groups(orchard: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = [orchard / "crates", orchard / "blind"]
     comparison = compare_runs(folders)
+    held = {(one["metric"], one["group"]): one for one in comparison["groups"]}
+    metrics = [read_json(RunFolder(folder).metrics())["groups"] for folder in folders]
+    assert set(held) == {(rate, group) for rate in ("fpr", "fnr") for group in metrics[0]}
+    for (rate, group), one in held.items():
+        assert one["values"] == [side[group][rate]["value"] for side in metrics]
+        assert one["difference"] == pytest.approx(one["values"][1] - one["values"][0])
+    assert "too small" in held["fpr", "quinces"]["reason"]
     found = read_page(write_report(folders, orchard / "comparison.html", comparison=comparison))
     assert found.mismatched == [] and found.open == []
     assert "crates misses 2 of its 3 gates" in found.text
     assert "blind is worse than crates on f1" in found.text or "blind less crates" in found.text
-    assert found.text.count("fpr lower is better") >= 1
+    plums = held["fpr", "plums"]
+    assert f"{plums['difference']:+.3f}" in found.text[found.text.index("By group: blind less crates") :]
+    print_comparison(comparison)
+    assert "differences of error rates by group" in capsys.readouterr().out
 
 
 def test_a_damaged_file_is_a_sentence(orchard: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 _RATES = ("fpr", "fnr", "selection_rate")
@@ -40,6 +41,27 @@ def group_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = [row for *_, row in sorted(rows, key=lambda one: one[:3])]
     empty = [key for key in (found[0] if found else ()) if all(row[key] in (None, "") for row in found)]
     return [{key: value for key, value in row.items() if key not in empty} for row in found]
+
+
+def group_difference_rows(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row a rate and group of `compare_runs`, those that are too small last."""
+    rows = []
+    for entry in comparison["groups"]:
+        few = "too small" in str(entry.get("reason") or "")
+        low, high = entry["low"], entry["high"]
+        row = {
+            "metric": entry["metric"],
+            "group": entry["group"],
+            "run": Path(entry["run"]).name,
+            "first": entry["values"][0],
+            "second": entry["values"][1],
+            "difference": entry["difference"],
+            "95 % interval": "-" if low is None else f"{low:+.4g} to {high:+.4g}",
+            "records": entry["n"],
+            "note": "too small" if few else "",
+        }
+        rows.append((few, row))
+    return [row for _, row in sorted(rows, key=lambda one: one[0])]
 
 
 def decision_line(metrics: Mapping[str, Any], decision: Mapping[str, Any]) -> str | None:

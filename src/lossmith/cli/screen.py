@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from lossmith.cli.class_screen import class_rows, decision_line, group_rows
+from lossmith.cli.class_screen import class_rows, decision_line, group_difference_rows, group_rows
 from lossmith.data.audit.labels import group_table
 from lossmith.data.audit.table import audit_table
 from lossmith.evaluate.rows import comparison_rows, figure_rows
@@ -80,6 +80,9 @@ def print_comparison(comparison: Mapping[str, Any]) -> None:
         row["95 % interval"] = reason if low is None else f"{low:+.4g} to {high:+.4g}"
         rows.append(row | {"against": Path(row["against"]).name, "run": Path(row["run"]).name})
     print_rows(rows, title=f"paired comparison on {comparison['n']} records")
+    if comparison.get("groups"):
+        typer.echo("")
+        print_rows(group_difference_rows(comparison), title="differences of error rates by group, without tests")
 
 
 def print_audit(audit: Mapping[str, Any]) -> None:

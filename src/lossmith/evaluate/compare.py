@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lossmith.errors import InputError
+from lossmith.evaluate.compare_groups import group_differences
 from lossmith.evaluate.measures import Measure, Resampling, find_measures
 from lossmith.evaluate.predictions import SMALLEST_GROUP, aligned, read_predictions
 from lossmith.metrics.intervals import RESAMPLES, cluster_codes
@@ -28,7 +29,8 @@ def compare_runs(
 
     `metrics`: by default those that every run was asked for; `split`: by default the one it was made
     on. A difference is the further run's value less the first's. `p` is a two-sided permutation test that
-    exchanges whole clusters; `p_holm` is adjusted over all metrics and runs of this call. Raises InputError
+    exchanges whole clusters; `p_holm` is adjusted over all metrics and runs of this call. `groups` holds the error
+    rates of each group of a classification, with intervals of their differences. Raises InputError
     for fewer than two runs and for runs that were scored on different records or targets.
     """
     if len(run_folders) < 2:
@@ -60,6 +62,11 @@ def compare_runs(
         "seed": seed,
         "tests": sum(entry["p"] is not None for entry in comparisons),
         "comparisons": comparisons,
+        "groups": [
+            entry | {"run": str(folders[place].path), "against": str(folders[0].path)}
+            for place in range(1, len(folders))
+            for entry in group_differences(same[0], same[place], how)
+        ],
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,11 +36,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class Pair:
-    """A run against the reference."""
+    """A run against the reference; `groups` are pictures of a rate's differences by group: (rate, about, plot)."""
 
     run: str
     reference: str
     differences: tuple[Difference, ...]
+    groups: tuple[tuple[str, str, Plot], ...] = ()
 
 
 def pairs(comparison: Mapping[str, Any], labels: Sequence[str]) -> list[Pair]:
@@ -66,8 +67,32 @@ def pairs(comparison: Mapping[str, Any], labels: Sequence[str]) -> list[Pair]:
     for (run, reference), facts in held.items():
         sides = known.get(run, run), known.get(reference, reference)
         told = {"clusters": comparison.get("clusters"), "tests": tests}
-        found.append(Pair(*sides, tuple(_difference(told | dict(one), *sides) for one in facts)))
+        of_groups = [one for one in comparison.get("groups") or () if (one["run"], one["against"]) == (run, reference)]
+        differences = tuple(_difference(told | dict(one), *sides) for one in facts)
+        found.append(Pair(*sides, differences, tuple(_by_group(of_groups))))
     return found
+
+
+def _by_group(entries: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, Plot]]:
+    """A picture for each rate: the groups by the size of their difference, the largest rise first."""
+    for name in dict.fromkeys(str(one["metric"]) for one in entries):
+        held = [one for one in entries if one["metric"] == name]
+        order = sorted(held, key=lambda one: (one["difference"] is None, -(one["difference"] or 0.0)))
+        dots = [
+            Dot(
+                f"{one['group']} ({one['n']:,})",
+                one["difference"],
+                one["low"],
+                one["high"],
+                0,
+                faint="too small" in str(one.get("reason") or ""),
+                note="too small" if "too small" in str(one.get("reason") or "") else "",
+            )
+            for one in order
+        ]
+        drawn = plot(dots, decimals=metric_decimals(name), line=0.0, sign=True)
+        if drawn is not None:
+            yield name, DIRECTIONS.get(direction_of(name, held[0]), ("", ""))[1], drawn
 
 
 def verdict_lines(found: Sequence[Pair], metric: str | None) -> list[Verdict]:
