@@ -139,6 +139,28 @@ def test_prompting_alone_is_compared_with_training_on_the_same_records(run):
     assert found["n"] == 8
 
 
+def test_columns_of_the_documented_names_need_no_mapping(tmp_path):
+    rows = [
+        {
+            "text": f"post {n}",
+            "label": ("kind", "cruel")[n % 2],
+            "group": "ab"[n % 3 == 0],
+            "rationale": ["post"] * (n % 2),
+        }
+        for n in range(60)
+    ]
+    file = tmp_path / "posts.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    own = [one for one in SHRUNK if not one.startswith(("data.", "evaluate."))]
+    given = [*own, f"data.files={file}", f"runs_dir={tmp_path}", "evaluate.smallest_group=2"]
+    folder = lossmith.run("hate-speech/prompted", given, quiet=True)
+    assert set(json.loads((folder / "metrics.json").read_text())["groups"]) >= {"a", "b"}
+    folder = lossmith.run("hate-speech/quick", [*given, *STEPS], quiet=True)
+    targets = [json.loads(row["target"]) for row in pq.read_table(folder / "predictions" / "test.parquet").to_pylist()]
+    assert {target.get("reasoning") for target in targets} == {None, "post"}
+    assert {target["protected_group"] for target in targets} == {"a", "b"}
+
+
 @pytest.mark.parametrize("preset", ["prompted", "lora"])
 def test_what_the_model_sees_is_what_the_record_renders_to(run, command, preset):
     told = command("inspect", run(preset), "--split", "test", "--json")
