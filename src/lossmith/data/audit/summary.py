@@ -85,8 +85,10 @@ def _split_warnings(audit: Mapping[str, Any]) -> list[str]:
         for policy, done in split["truncation"].items():
             if done > TRUNCATION_SHARE * met:
                 limit = audit["max_length"]
+                # A head reads a text; a prompt is what an answer follows.
+                what = _DONE[policy] if audit["generates"] else _DONE[policy].replace("prompt", "text")
                 warnings.append(
-                    f"{done} of {met} {name} records ({done / met:.0%}) {_DONE[policy]}: longer than "
+                    f"{done} of {met} {name} records ({done / met:.0%}) {what}: longer than "
                     f"data.max_length={limit} tokens"
                 )
         if not count:
