@@ -62,7 +62,7 @@ def _aim(run: Run) -> str:
         who = f"{label}: " if len(aims) > 1 else ""
         reached = "reached" if one.get("reached", True) else f"NOT reached, since {one.get('reason') or 'unknown'}"
         told.append(f"{who}{one.get('aim')}, {reached}")
-    return f"{'; '.join(told)}; chosen on {_fitted_on(run)}"
+    return f"{'; '.join(told)}; on {_fitted_on(run)}"
 
 
 def _fitted_on(run: Run) -> str:

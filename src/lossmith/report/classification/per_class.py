@@ -36,7 +36,7 @@ def by_class(figures: Mapping[str, Any], classes: Sequence[str]) -> dict[str, di
 def class_table(run: Run, classes: Classes | None) -> ClassTable | None:
     """The table of a run, None where its metrics hold nothing by class."""
     held = by_class((run.metrics or {}).get("metrics") or {}, classes.names if classes is not None else ())
-    return _table({name: figures for name, figures in held.items() if figures})
+    return _table({name: figures for name, figures in held.items() if figures}, (run.metrics or {}).get("n"))
 
 
 def criteria(run: Run) -> ClassTable | None:
@@ -45,12 +45,12 @@ def criteria(run: Run) -> ClassTable | None:
     return _table({str(name): figures for name, figures in found.items()})
 
 
-def _table(held: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> ClassTable | None:
+def _table(held: Mapping[str, Mapping[str, Mapping[str, Any]]], n: int | None = None) -> ClassTable | None:
     names = list(dict.fromkeys(metric for figures in held.values() for metric in figures))
     if not names:
         return None
     rows = [
-        (name, [cell_of(figures.get(metric) or {}, metric_decimals(metric)) for metric in names])
+        (name, [cell_of(figures.get(metric) or {}, metric_decimals(metric), n) for metric in names])
         for name, figures in held.items()
     ]
     return ClassTable(names, rows)

@@ -127,18 +127,42 @@ def _about(results: Mapping[str, Any]) -> str:
 
 
 def _metric(name: str, results: Mapping[str, Any], baseline: str) -> MetricOfAll:
-    table: Sequence[Mapping[str, Any]] = results["table"]
-    comparisons: Sequence[Mapping[str, Any]] = results.get("comparisons") or ()
+    rows = [row for row in results["table"] if row["metric"] == name]
+    compared = [one for one in results.get("comparisons") or () if one["metric"] == name]
+    against = {(one.get("model"), one["objective"]): one for one in compared}
     modelless = {key: held[name] for key, held in (results.get("baselines") or {}).items() if name in held}
-    rows = [row for row in table if row["metric"] == name]
-    against = {(one.get("model"), one["objective"]): one for one in comparisons if one["metric"] == name}
-    direction = direction_of(name, rows[0])
+    direction, decimals = direction_of(name, rows[0]), metric_decimals(name)
     arrow, better = DIRECTIONS.get(direction, ("", direction))
     lines = [_line(row, against.get((row.get("model"), row["objective"])), baseline, direction) for row in rows]
-    decimals = metric_decimals(name)
-    floor, ceiling = metric_range(name)
-    values = [row.get("value") for row in rows if row["objective"] == baseline]
-    means = [
+    pairs = [
+        (line, one)
+        for line, row in zip(lines, rows, strict=True)
+        if (one := against.get((row.get("model"), row["objective"]))) is not None
+    ]
+    held = [
+        (plain_name(key), number(one.get("value"), decimals=decimals), _bounds(one, decimals))
+        for key, one in modelless.items()
+    ]
+    return MetricOfAll(
+        name,
+        arrow,
+        better,
+        lines,
+        held,
+        _means(name, list(zip(lines, rows, strict=True)), modelless),
+        _apart(name, pairs),
+    )
+
+
+def _bounds(facts: Mapping[str, Any], decimals: int) -> str:
+    return interval(facts.get("low"), facts.get("high"), decimals=decimals)
+
+
+def _means(
+    name: str, rows: Sequence[tuple[Line, Mapping[str, Any]]], modelless: Mapping[str, Mapping[str, Any]]
+) -> Plot | None:
+    """Every objective's mean with its seeds, TF-IDF below them, and the baseline's mean as a line."""
+    dots = [
         Dot(
             line.name,
             row.get("value"),
@@ -147,11 +171,19 @@ def _metric(name: str, results: Mapping[str, Any], baseline: str) -> MetricOfAll
             5 if line.is_baseline else 0,
             single=[value for value in row.get("values") or () if value is not None],
         )
-        for line, row in zip(lines, rows, strict=True)
+        for line, row in rows
     ]
     if (tfidf := modelless.get(TFIDF)) is not None and tfidf.get("value") is not None:
-        means.append(Dot(plain_name(TFIDF), tfidf["value"], tfidf.get("low"), tfidf.get("high"), None))
-    apart = [
+        dots.append(Dot(plain_name(TFIDF), tfidf["value"], tfidf.get("low"), tfidf.get("high"), None))
+    values = [row.get("value") for line, row in rows if line.is_baseline]
+    floor, ceiling = metric_range(name)
+    whole = values[0] if len(values) == 1 else None
+    return plot(dots, decimals=metric_decimals(name), line=whole, from_zero=False, floor=floor, ceiling=ceiling)
+
+
+def _apart(name: str, pairs: Sequence[tuple[Line, Mapping[str, Any]]]) -> Plot | None:
+    """Every other objective's difference to the baseline, with those of its seeds."""
+    dots = [
         Dot(
             line.name,
             one.get("difference"),
@@ -161,32 +193,9 @@ def _metric(name: str, results: Mapping[str, Any], baseline: str) -> MetricOfAll
             single=[value for value in one.get("differences") or () if value is not None],
             note=f"p {_equals(line.p_holm)}" if one.get("p_holm") is not None else "",
         )
-        for line, row in zip(lines, rows, strict=True)
-        if (one := against.get((row.get("model"), row["objective"]))) is not None
+        for line, one in pairs
     ]
-    return MetricOfAll(
-        name,
-        arrow,
-        better,
-        lines,
-        [
-            (
-                plain_name(key),
-                number(one.get("value"), decimals=decimals),
-                interval(one.get("low"), one.get("high"), decimals=decimals),
-            )
-            for key, one in modelless.items()
-        ],
-        plot(
-            means,
-            decimals=decimals,
-            line=values[0] if len(values) == 1 else None,
-            from_zero=False,
-            floor=floor,
-            ceiling=ceiling,
-        ),
-        plot(apart, decimals=decimals, line=0.0, sign=True) if apart else None,
-    )
+    return plot(dots, decimals=metric_decimals(name), line=0.0, sign=True) if dots else None
 
 
 def _line(row: Mapping[str, Any], against: Mapping[str, Any] | None, baseline: str, direction: str) -> Line:
