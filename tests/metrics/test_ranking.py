@@ -178,6 +178,13 @@ def test_a_group_without_positives_counts_where_its_rate_is_defined():
     assert fpr_gap(Binary("yes", gold == 1, said == 1, np.zeros(60))).undefined == "the records name no group"
 
 
+def test_groups_that_are_alike_have_no_ends():
+    gold = np.array([0, 1] * 20)
+    found = Binary("yes", gold == 1, gold == 1, np.full(40, np.nan), groups_of(["a"] * 20 + ["b"] * 20))
+    assert fpr_gap(found).value() == 0
+    assert "fpr is 0 in every group" in fpr_gap(found).notes
+
+
 def test_a_small_group_stays_in_the_mean_and_out_of_the_gaps():
     names = ["a"] * 20 + ["b"] * 20 + ["c"] * 3
     gold = np.array([0, 1] * 10 + [0, 1] * 10 + [0, 1, 1])

@@ -253,4 +253,6 @@ def counting(groups: Groups, values: np.ndarray) -> tuple[np.ndarray, str]:
 
 def _ends(name: str, values: Mapping[str, float]) -> str:
     lowest, highest = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
+    if values[lowest] == values[highest]:
+        return f"{name} is {values[lowest]:.4g} in every group"
     return f"{name} is {values[lowest]:.4g} in {lowest} and {values[highest]:.4g} in {highest}"
