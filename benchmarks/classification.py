@@ -4,7 +4,8 @@
 
 Both sides learn the same training records and are scored on the same test records by the code that scores every run.
 `frozen` trains a linear head on the encoder's features, `tuned` all weights. A difference is the model's value less
-that of TF-IDF, averaged over seeds, with a two-level interval (seeds, then records or their clusters).
+that of TF-IDF, averaged over seeds, with a two-level interval (seeds, then records or their clusters; of one seed of these
+alone).
 """
 
 from __future__ import annotations
@@ -68,7 +69,6 @@ def sets_in(folder: Path) -> dict[str, Labelled]:
                 "data.split={validation: 0.15, test: 0.3}",
             ),
             ("pr_auc", "f1_macro"),
-            tuned=False,
         ),
     }  # fmt: skip
 
@@ -97,6 +97,7 @@ def measured(name: str, one: Labelled, way: str, flags: argparse.Namespace) -> l
     from lossmith.evaluate.class_baselines import TFIDF, class_decisions
     from lossmith.evaluate.measures import find_measures
     from lossmith.evaluate.predictions import read_predictions
+    from lossmith.metrics.paired import paired_bootstrap
     from lossmith.runs import RunFolder
     from lossmith.studies.over_seeds import SeedValues, difference_over_seeds, over_seeds
 
@@ -116,8 +117,14 @@ def measured(name: str, one: Labelled, way: str, flags: argparse.Namespace) -> l
     rows = []
     for metric, measure in find_measures(one.metrics, predictions[0].outcomes.classes).items():
         clusters = predictions[0].clusters
-        models = SeedValues.of([measure.score(each) for each in predictions], clusters=clusters)
-        peer = SeedValues.of([measure.score(baseline)] * len(predictions), clusters=clusters)
+        scores, score = [measure.score(each) for each in predictions], measure.score(baseline)
+        models = SeedValues.of(scores, clusters=clusters)
+        peer = SeedValues.of([score] * len(scores), clusters=clusters)
+        apart = difference_over_seeds(peer, models)
+        if len(scores) == 1:
+            # Of one seed the interval is that of the records alone.
+            interval = paired_bootstrap(score, scores[0], clusters=clusters)
+            apart |= {"low": interval.low, "high": interval.high, "interval": "paired bootstrap"}
         rows.append(
             {
                 "set": name,
@@ -127,7 +134,7 @@ def measured(name: str, one: Labelled, way: str, flags: argparse.Namespace) -> l
                 "seeds": len(folders),
                 "model": over_seeds(models),
                 "tfidf": over_seeds(peer),
-                "difference": difference_over_seeds(peer, models),
+                "difference": apart,
                 "train_seconds": [folder.manifest()["stages"]["train"]["seconds"] for folder in folders],
             }
         )
