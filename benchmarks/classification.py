@@ -4,8 +4,8 @@
 
 Both sides learn the same training records and are scored on the same test records by the code that scores every run.
 `frozen` trains a linear head on the encoder's features, `tuned` all weights. A difference is the model's value less
-that of TF-IDF, averaged over seeds, with a two-level interval (seeds, then records or their clusters; of one seed of these
-alone).
+that of TF-IDF, averaged over seeds, with a two-level interval (seeds, then records or their clusters); the interval of
+one seed is over records alone.
 """
 
 from __future__ import annotations
