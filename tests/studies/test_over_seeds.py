@@ -111,6 +111,9 @@ def test_folds_have_the_corrected_interval():
         pytest.approx(np.mean(values) + half),
     )
 
+    inside = over_folds([{"value": value} for value in (0.1, 0.9)], folds=2, within=(0.0, 1.0))
+    assert (inside["low"], inside["high"]) == (0.0, 1.0)
+
 
 def test_folds_without_a_value_are_told():
     entries = [{"value": 0.5}, {"value": None, "reason": "no positive record"}, {"value": 0.7}]

@@ -7,6 +7,7 @@ from typing import Any
 
 from lossmith.config.load import load_config, require_complete
 from lossmith.config.schema import Config
+from lossmith.names import INFINITY, METRICS
 from lossmith.report.studies.page import write_study_report
 from lossmith.runs import RunFolder, read_json
 from lossmith.stages import ConfigLike
@@ -87,7 +88,9 @@ def _results(
             name: {
                 "direction": facts["direction"],
                 "over_folds": over_folds(
-                    [found["metrics"].get(name, _UNMEASURED) for found in measured], folds=config.cv.folds
+                    [found["metrics"].get(name, _UNMEASURED) for found in measured],
+                    folds=config.cv.folds,
+                    within=_range(name),
                 ),
                 "pooled": [found["metrics"].get(name, _UNMEASURED) for found in pooled],
             }
@@ -97,6 +100,12 @@ def _results(
             {"run": row["name"], **run.manifest().get("decision", {})} for row, run in zip(rows, runs, strict=True)
         ],
     }
+
+
+def _range(metric: str) -> tuple[float, float]:
+    """The ends of a metric's range; a metric of one class, `f1.CLASS`, has that of `f1`."""
+    row = METRICS.get(metric) or METRICS.get(metric.partition(".")[0])
+    return (row.low, row.high) if row is not None else (-INFINITY, INFINITY)
 
 
 def _pooled(study: StudyFolder, config: Config, folds: Mapping[int, RunFolder], name: str) -> dict[str, Any]:

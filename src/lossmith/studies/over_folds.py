@@ -9,13 +9,15 @@ from typing import Any
 LEVEL = 0.95
 
 
-def over_folds(entries: Sequence[Mapping[str, Any]], *, folds: int) -> dict[str, Any]:
+def over_folds(
+    entries: Sequence[Mapping[str, Any]], *, folds: int, within: tuple[float, float] = (-math.inf, math.inf)
+) -> dict[str, Any]:
     """Mean and standard deviation of a metric's entries of metrics.json, one for each fold of each repeat.
 
     The interval is Student's with the variance of Nadeau and Bengio (2003): folds share most of their training
     records, so that sd / sqrt(n) alone is too small; 1/n becomes 1/n + 1/(folds - 1), the share of test to training
-    records. `n` counts the folds that have a value; `values` are all of them in order, None where a fold has none,
-    and `reason` says why.
+    records. It ends where the metric's range does (`within`). `n` counts the folds that have a value; `values` are all
+    of them in order, None where a fold has none, and `reason` says why.
 
     >>> found = over_folds([{"value": 0.4}, {"value": 0.6}, {"value": 0.5}], folds=3)
     >>> round(found["value"], 3), round(found["sd"], 3), round(found["low"], 3), round(found["high"], 3)
@@ -37,7 +39,7 @@ def over_folds(entries: Sequence[Mapping[str, Any]], *, folds: int) -> dict[str,
 
         sd = math.sqrt(math.fsum((value - mean) ** 2 for value in defined) / (len(defined) - 1))
         half = float(t.ppf(0.5 + LEVEL / 2, len(defined) - 1)) * sd * math.sqrt(1 / len(defined) + 1 / (folds - 1))
-        found |= {"sd": sd, "low": mean - half, "high": mean + half}
+        found |= {"sd": sd, "low": max(mean - half, within[0]), "high": min(mean + half, within[1])}
     return found
 
 
