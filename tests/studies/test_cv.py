@@ -73,7 +73,7 @@ def test_texts_in_two_folds_are_refused_before_anything_trains(tiny, tmp_path: P
     asked = [*tiny("leaking", "data.id=null"), f"data.files={file}", "--folds", "7", "--kind", "k-fold"]
     shown = call("cv", "causal", *asked)
     assert shown.code == 2
-    assert "1 records have the text of one in another fold; 1 pairs of records in two folds" in shown.err
+    assert "1 record with the text of one in another fold; 1 pair of records in two folds" in shown.err
     assert "similarity 1.00" in shown.err
     assert "similarity 0.83" in shown.err
     assert "leaking.jsonl:13" in shown.err
@@ -82,7 +82,7 @@ def test_texts_in_two_folds_are_refused_before_anything_trains(tiny, tmp_path: P
 
 
 def test_clusters_in_two_folds_are_refused(tiny, tmp_path: Path):
-    with pytest.raises(DataError, match="clusters have records in several folds"):
+    with pytest.raises(DataError, match="clusters with records in several folds"):
         lossmith.cv("causal", tiny("clusters", *FOLDS, "data.cluster=kind", "cv.kind=k-fold", "data.split.column=null"))
 
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from lossmith.data.leaks import THRESHOLD, Leak, Leaks, find_leaks
 from lossmith.errors import DataError
+from lossmith.report.figures import count
 from lossmith.studies.children import Child
 
 _SHOWN = 5
@@ -83,11 +84,11 @@ def refusal(leaks: Leaks, *, again: str = "") -> DataError:
     """The error for folds that share something."""
     parts = []
     if leaks.exact:
-        parts.append(f"{len(leaks.exact)} records have the text of one in another fold")
+        parts.append(f"{count(len(leaks.exact), 'record')} with the text of one in another fold")
     if leaks.near:
-        parts.append(f"{len(leaks.near)} pairs of records in two folds have nearly the same text")
+        parts.append(f"{count(len(leaks.near), 'pair')} of records in two folds with nearly the same text")
     if leaks.clusters:
-        parts.append(f"{len(leaks.clusters)} clusters have records in several folds")
+        parts.append(f"{count(len(leaks.clusters), 'cluster')} with records in several folds")
     shown = [_pair(leak) for leak in [*leaks.exact[:_SHOWN], *leaks.near[:_SHOWN]]]
     shown += [f"cluster '{name}' in folds {', '.join(map(str, folds))}" for name, folds in leaks.clusters[:_SHOWN]]
     return DataError(
