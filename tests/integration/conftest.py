@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,19 +24,17 @@ SHRUNK = (
 
 
 @pytest.fixture(scope="session")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder for the shared runs, with the cache of prepared data beside them."""
-    folder = tmp_path_factory.mktemp("integration")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the shared runs."""
+    return tmp_path_factory.mktemp("integration")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache(workplace: Path) -> Iterator[None]:
+    """The cache of prepared data beside the shared runs; for a module at a time, others may run between two of them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOSSMITH_CACHE", str(folder / "cache"))
-        yield folder
-
-
-@pytest.fixture(autouse=True)
-def _cache(workplace: Path) -> Path:
-    # Asked for by name so that no test prepares data into the user's own cache.
-    assert os.environ["LOSSMITH_CACHE"] == str(workplace / "cache")
-    return workplace
+        patch.setenv("LOSSMITH_CACHE", str(workplace / "cache"))
+        yield
 
 
 @pytest.fixture(scope="session")

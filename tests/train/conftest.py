@@ -21,10 +21,16 @@ from tests.tiny_runs import overrides_for, write_ragged
 from .building import Built
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _in_shared_cache(shared_cache: Path) -> Iterator[None]:
+    # For a module at a time: others may run between two of them.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOSSMITH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("LOSSMITH_CACHE", str(shared_cache))
         yield
 
 
