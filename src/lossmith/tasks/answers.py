@@ -20,7 +20,6 @@ from lossmith.losses import Objective
 from lossmith.models.load import Loaded
 from lossmith.tasks.causal import CAUSAL
 from lossmith.tasks.classified import DEFAULT_THRESHOLD, Decision, Scored, schema_of, told_of
-from lossmith.tasks.predict import decode_rows
 from lossmith.tasks.predictions_file import table_of_rows, write_rows
 from lossmith.tasks.rows import Rows
 from lossmith.tasks.task import Given, Progress, Task
@@ -93,15 +92,7 @@ def by_json(loaded: Loaded, rows: Rows, given: Given, progress: Progress | None)
     schema = answer_schema(list(words.values()), list(given.config.task.answer))
     of_word = {word: name for name, word in words.items()}
     scores = label_likelihoods(loaded, rows, given, None)
-    texts = decode_rows(
-        loaded.model,
-        given.tokenizer,
-        rows,
-        how=given.config.generate,
-        end_ids=loaded.end_ids,
-        seed=given.config.seed,
-        progress=progress,
-    )
+    texts = CAUSAL.answers(loaded, rows, given, progress)
     assert len(of_word) == len(classes), "preparation refuses two classes of the same words"
     for (number, text, failed), (logits, unscored) in zip(texts, scores, strict=True):
         reason = failed or unscored
