@@ -84,6 +84,33 @@ class FieldOffsets(Group):
         return self
 
 
+class ChunkConfig(Group):
+    """How a document of the retrieval task is cut: windows of `size` units, of which neighbours share `overlap`."""
+
+    by: Literal["sentences", "lines", "words", "tokens"] = "sentences"
+    size: Annotated[int, Field(ge=1)] = 3
+    overlap: Annotated[int, Field(ge=0)] = 1
+    language: str = Field("en", description="of the sentences, by its code")
+
+    @model_validator(mode="after")
+    def _moves_on(self) -> ChunkConfig:
+        if self.overlap >= self.size:
+            raise ValueError(f"overlap {self.overlap} leaves nothing new in a chunk of {self.size}")
+        return self
+
+
+class AssembleConfig(Group):
+    """Rows put together to documents: those of one value of `by`, in the order of `order`, `window` rows at a time.
+
+    A document's text has each row's `text` on a line of its own; a 0/1 label column is 1 where it is in any row.
+    """
+
+    by: str
+    order: str
+    text: str
+    window: Annotated[int, Field(ge=1)] | None = Field(60, description="rows of a document; null: all of them")
+
+
 class DataConfig(Group):
     """Sources, columns, splits, template and limits."""
 
@@ -106,6 +133,12 @@ class DataConfig(Group):
     group: str | list[str] | None = Field(None, description="column(s) a figure is reported for")
     cluster: str | None = Field(None, description="column: never crosses splits, unit of resampling")
     label: str | list[str] | None = Field(None, description="column, or 0/1 columns for multi-label")
+    pairs: dict[str, str] = Field(
+        default_factory=dict,
+        description="0/1 column: text of the criterion that it answers; a record becomes a pair with each of them",
+    )
+    assemble: AssembleConfig | None = Field(None, description="rows put together to documents")
+    chunks: ChunkConfig = Field(default_factory=ChunkConfig)
     task: str | None = Field(None, description="column that names the record's task")
     weight: str | None = Field(None, description="column of numbers that train.sampler=weighted draws by")
     keep: list[str] = Field(default_factory=list, description="source columns copied into predictions")

@@ -10,6 +10,7 @@ from typing import Any
 
 from lossmith.config.compose import Composed, compose
 from lossmith.config.objective import BY_TASK, WrittenTerm, check_objective, written_terms
+from lossmith.config.retrieval import check_retrieval
 from lossmith.config.schema import Config
 from lossmith.errors import ConfigError, nearest, unknown_name
 from lossmith.names import METRICS, TASKS, find_loss, find_metric, import_from, known_metric
@@ -72,6 +73,7 @@ def check(composed: Composed) -> Config:
             fix="data.task=COLUMN",
         )
     _check_frozen(config)
+    check_retrieval(config)
     weighed = [term.where for term in written_terms(config.objective) if term.weights_by and term.weight]
     if weighed and config.data.group is None:
         raise ConfigError(
@@ -150,7 +152,7 @@ def missing_keys(config: Config) -> list[str]:
         missing.append("data.files")
     if config.model.base is None:
         missing.append("model.base")
-    if config.task.kind == "classification" and not config.data.label:
+    if config.classifies and not (config.data.label or config.data.pairs):
         missing.append("data.label")
     return missing
 
@@ -195,7 +197,7 @@ def prediction_hash(config: Config, manifest: Mapping[str, Any], *, split: str) 
     """
     asked = config.evaluate
     limit = asked.limit if split == asked.split else None
-    decision = [asked.threshold, asked.calibration] if config.task.kind == "classification" else []
+    decision = [asked.threshold, asked.calibration] if config.classifies else []
     made = [manifest.get("trained"), manifest.get("data", {}).get("fingerprint")]
     return _digest([training_hash(config), config.generate.model_dump(), limit, *decision, *made])
 

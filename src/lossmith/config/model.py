@@ -15,7 +15,7 @@ class ModelConfig(Group):
     """What is trained."""
 
     base: str | None = Field(None, description="hub name, folder, adapter folder, or scratch-tiny / scratch-small")
-    architecture: Literal["qwen3", "llama", "modernbert"] | None = Field(
+    architecture: Literal["qwen3", "llama", "modernbert", "tfidf-svd"] | None = Field(
         None, description="shape of a scratch base; not given: by task"
     )
     adapter: Literal["lora", "none"] | None = Field(
@@ -31,8 +31,10 @@ class ModelConfig(Group):
     freeze_backbone: bool = Field(
         False, description="classification head: only the head trains, on features computed once"
     )
-    pooling: Literal["mean", "cls", "last"] | None = Field(
-        None, description="classification head: states to one vector; not given: the model's own way"
+    pooling: Literal["mean", "cls", "last", "tokens"] | None = Field(
+        None,
+        description="classification head and retrieval: states to one vector; not given: the model's own way; "
+        "tokens: retrieval looks among the last states of single tokens",
     )
     load_in_4bit: bool = False
     bnb_4bit_quant_type: Literal["nf4", "fp4"] = "nf4"

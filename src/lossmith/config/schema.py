@@ -13,6 +13,7 @@ from lossmith.config.strict import Group
 from lossmith.config.studies import AblateConfig, CvConfig, TuneConfig
 from lossmith.config.task import TaskConfig
 from lossmith.config.train import TrainConfig
+from lossmith.names import TASKS
 
 
 class Config(Group):
@@ -35,6 +36,16 @@ class Config(Group):
     ablate: AblateConfig = Field(default_factory=AblateConfig)
     tune: TuneConfig = Field(default_factory=TuneConfig)
     runs_dir: str = "runs"
+
+    @property
+    def classifies(self) -> bool:
+        """Whether records have labels and predictions are classes."""
+        return self.task.kind in TASKS and TASKS[self.task.kind].classifies
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether what a record is predicted from is a text or a pair of texts as they are, with no words around."""
+        return self.task.kind == "retrieval" or (self.task.kind, self.task.method) == ("classification", "head")
 
     @property
     def split_seed(self) -> int:

@@ -10,7 +10,6 @@ import numpy as np
 
 from lossmith.answer_schema import CLASSIFICATION, answer_of, answer_schema, parse_answer
 from lossmith.config.schema import Config
-from lossmith.data.labelling import CLASSIFICATION as TASK
 from lossmith.data.labelling import NAME, WORD, Labelling
 from lossmith.data.layout import lay_out
 from lossmith.data.records import Record
@@ -56,7 +55,7 @@ class LabelAnswers:
 
         Raises ConfigError for a template without an answer of its own, and for labels that do not exclude each other.
         """
-        if labelling is None or config.task.kind != TASK or config.task.method == "head":
+        if labelling is None or config.reads_texts:
             return None
         if labelling.multi_label:
             raise ConfigError(

@@ -15,7 +15,6 @@ from lossmith.labels import Classes
 
 Label = str | tuple[int, ...]
 
-CLASSIFICATION = "classification"
 # What a template may read of a label; the words of all classes, in their order, stand beside it.
 NAME, WORD, WORDS = "label", "label_word", "label_words"
 JOINT = ", "
@@ -47,7 +46,7 @@ class Labelling:
         Raises ConfigError where names contradict each other.
         """
         task, label = config.task, config.data.label
-        if task.kind != CLASSIFICATION:
+        if not config.classifies:
             return None
         if not label:
             raise ConfigError(

@@ -19,7 +19,7 @@ from lossmith.data.fields import check_mapping
 from lossmith.data.fingerprint import FileFacts, fingerprint, hash_files
 from lossmith.data.head_template import HeadTemplate
 from lossmith.data.label_answers import LabelAnswers
-from lossmith.data.labelling import CLASSIFICATION, Labelling, check_label_unread
+from lossmith.data.labelling import Labelling, check_label_unread
 from lossmith.data.plan import Plan, make_plan, planned_records, reject_duplicates
 from lossmith.data.records import SPLITS
 from lossmith.data.rejected import Rejections
@@ -185,7 +185,7 @@ def plan_data(
 
 def template_of(config: Config) -> Template | HeadTemplate:
     """What turns the records of a configuration into text: into a prompt and its answer, or into what a head reads."""
-    if config.task.kind == CLASSIFICATION and config.task.method == "head":
+    if config.reads_texts:
         return HeadTemplate.from_config(config.data)
     return Template.from_config(config.data)
 

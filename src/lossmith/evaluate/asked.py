@@ -37,7 +37,7 @@ def check_asked(config: Config) -> Asked:
         else:
             _check_fits(name, fitting, config, where="evaluate.metrics")
     _check_best(config, fitting)
-    check_baselines(asked.baselines, classifies=config.task.kind == "classification")
+    check_baselines(asked.baselines, classifies=config.classifies)
     if isinstance(asked.threshold, Mapping):
         check_aim(asked.threshold)
     # What is measured of texts costs much; what is measured of classes nothing, so that a gate may ask for it alone.
@@ -49,9 +49,9 @@ def check_asked(config: Config) -> Asked:
 
 def _fitting(config: Config) -> list[str]:
     """The metrics that what is predicted has the columns for."""
-    if config.task.kind != "classification":
+    if not config.classifies:
         return [name for name, row in METRICS.items() if row.reads == "texts"]
-    writes = config.task.method != "head"
+    writes = not config.reads_texts
     return [name for name, row in METRICS.items() if row.reads != "texts" or writes]
 
 

@@ -98,13 +98,15 @@ def _pooling_of(config: ModelConfig) -> Pooling | None:
 
     None where none does: the model's own head knows.
     """
+    asked = config.pooling
+    assert asked != "tokens", "a class head reads one vector; the configuration was checked"
     if config.is_scratch:
-        return config.pooling
+        return asked
     source = find_source(str(config.base), revision=config.revision)
     saved = saved_head(Path(source.name)) if Path(source.name).is_dir() else None
     if saved is not None:
-        return config.pooling or saved[0]
-    return config.pooling or sentence_pooling(source.base, revision=source.base_revision)
+        return asked or saved[0]
+    return asked or sentence_pooling(source.base, revision=source.base_revision)
 
 
 def _native(

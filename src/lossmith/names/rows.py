@@ -114,16 +114,20 @@ class TaskWay:
     pieces: str
     losses: tuple[Reads, ...] = ("tokens",)
     gives: tuple[str, ...] = ()
-    architecture: Literal["qwen3", "modernbert"] = "qwen3"
+    architecture: Literal["qwen3", "modernbert", "tfidf-svd"] = "qwen3"
 
 
 @dataclass(frozen=True)
 class TaskRow:
-    """What is known of a task: its ways by `task.method`; a task of one way has it under the empty name."""
+    """What is known of a task: its ways by `task.method`; a task of one way has it under the empty name.
+
+    Of a task that `classifies`, records have labels and predictions are classes.
+    """
 
     name: str
     about: str
     ways: Mapping[str, TaskWay]
+    classifies: bool = False
 
     def way(self, method: str) -> TaskWay:
         """The way that a method names; the only one, whatever the method, where there is one.

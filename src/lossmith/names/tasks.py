@@ -27,6 +27,20 @@ TASKS: Mapping[str, TaskRow] = {
                 "label_words": TaskWay("lossmith.tasks.answers:LABEL_WORDS"),
                 "json_answer": TaskWay("lossmith.tasks.answers:JSON_ANSWER"),
             },
+            classifies=True,
+        ),
+        TaskRow(
+            "retrieval",
+            "tell classes or labels of a long document from the chunks that learnt queries find in it",
+            {
+                "": TaskWay(
+                    "lossmith.tasks.retrieval:RETRIEVAL",
+                    losses=("class head",),
+                    gives=("logits", "labels", "queries"),
+                    architecture="tfidf-svd",
+                ),
+            },
+            classifies=True,
         ),
     )
 }

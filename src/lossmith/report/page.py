@@ -10,7 +10,7 @@ from lossmith.errors import InputError
 from lossmith.evaluate.predictions import Predictions, read_predictions
 from lossmith.names.metrics import compares_groups
 from lossmith.report import provenance, training
-from lossmith.report.classification.section import is_classification, section
+from lossmith.report.classification.section import section
 from lossmith.report.comparison import pairs, verdict_lines
 from lossmith.report.document import render
 from lossmith.report.examples import Chosen, choose
@@ -71,7 +71,7 @@ def _content(runs: Sequence[Run], compared: Mapping[str, Any] | None, matcher: M
     found_pairs = pairs(compared, [run.label for run in runs]) if compared else []
     metric = main_metric(runs)
     rows = metric_rows(runs, held)
-    classified = [section(run, tables.get(run.label)) for run in runs if is_classification(run)]
+    classified = [section(run, tables.get(run.label)) for run in runs if run.classifies]
     return {
         "title": runs[0].label
         if len(runs) == 1
@@ -94,9 +94,7 @@ def _content(runs: Sequence[Run], compared: Mapping[str, Any] | None, matcher: M
         "gates": [(run.label, (run.metrics or {}).get("gates") or []) for run in runs],
         "classified": classified,
         "groups": [
-            (run.label, *group_tables(run))
-            for run in runs
-            if (run.metrics or {}).get("groups") and not is_classification(run)
+            (run.label, *group_tables(run)) for run in runs if (run.metrics or {}).get("groups") and not run.classifies
         ],
         "other_splits": [(run.label, sorted(run.other_metrics)) for run in runs if run.other_metrics],
         "pairs": found_pairs,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lossmith.errors import InputError, LossmithError
+from lossmith.names import TASKS
 from lossmith.report.safe_text import plain
 from lossmith.runs import RunFolder, read_json, read_jsonl
 
@@ -48,6 +49,12 @@ class Run:
     def trained(self) -> bool:
         """Whether the configuration trains at all; `train: null` measures the base model as it is."""
         return not ("train" in self.config and self.config["train"] is None)
+
+    @property
+    def classifies(self) -> bool:
+        """Whether its records have labels and its predictions are classes."""
+        kind = self.setting("task", "kind")
+        return kind in TASKS and TASKS[kind].classifies
 
     def setting(self, *path: str) -> Any:
         """A value of the configuration by its path, None where there is none."""

@@ -33,7 +33,7 @@ def verdicts(runs: Sequence[Run], failures: Mapping[str, tuple[int, int]]) -> li
             found.append(Verdict("caution", f"{who}nothing is measured yet", _command(run, "metrics.json")))
             continue
         if metric is not None:
-            classified = run.setting("task", "kind") == "classification"
+            classified = run.classifies
             found.append(_class_baselines(run, metric, who) if classified else _baselines(run, metric, who))
         if (run.metrics.get("n") or FEW) < FEW:
             few = count(run.metrics["n"], "record")

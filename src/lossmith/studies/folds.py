@@ -12,8 +12,6 @@ from lossmith.errors import ConfigError
 from lossmith.studies.children import Child, child_of
 from lossmith.studies.folder import StudyFolder
 
-CLASSIFICATION = "classification"
-
 
 def resolved_kind(config: Config) -> FoldKind:
     """The kind of folds; auto is stratified for a classification, clustered where records have clusters, or both.
@@ -24,7 +22,7 @@ def resolved_kind(config: Config) -> FoldKind:
     'k-fold'
     """
     kind = config.cv.kind
-    labelled = config.task.kind == CLASSIFICATION
+    labelled = config.classifies
     if kind == "auto":
         parts = [name for name, held in (("stratified", labelled), ("clustered", config.data.cluster)) if held]
         return {0: "k-fold", 1: parts[0] if parts else "k-fold", 2: "stratified-clustered"}[len(parts)]  # type: ignore[return-value]
@@ -32,7 +30,7 @@ def resolved_kind(config: Config) -> FoldKind:
         raise ConfigError(
             f"cv.kind={kind} needs classes to stratify by",
             got=f"task.kind={config.task.kind}",
-            expected="task.kind=classification",
+            expected="task.kind=classification or retrieval",
             fix="cv.kind=k-fold, or clustered with data.cluster",
         )
     if "clustered" in kind and config.data.cluster is None:
@@ -59,7 +57,7 @@ def fold_children(
     """
     cv = config.cv
     shared: dict[str, Any] = {"evaluate.split": "test", "evaluate.require": []}
-    if config.task.kind == CLASSIFICATION and config.task.method != "json_answer":
+    if config.classifies and config.task.method != "json_answer":
         shared["evaluate.calibration"] = "temperature"
     return [
         child_of(

@@ -37,8 +37,7 @@ def check_leaks(
         if file is None:
             raise DataError(f"{child.name} has no record to predict", got="an empty fold", fix="use fewer folds")
         tested.setdefault(child.varies["repeat"], {})[child.varies["fold"]] = file
-    task = children[0].config.task
-    framed = (task.kind, task.method) != ("classification", "head")
+    framed = not children[0].config.reads_texts
     found = {repeat: leaks_between(files, framed=framed) for repeat, files in tested.items()}
     if not allowed:
         for repeat, leaks in found.items():

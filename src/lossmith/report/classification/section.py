@@ -40,11 +40,6 @@ class Section:
     problem: str
 
 
-def is_classification(run: Run) -> bool:
-    """Whether the run's task is classification."""
-    return run.setting("task", "kind") == "classification"
-
-
 def section(run: Run, predictions: Predictions | None) -> Section:
     """The part of one run, from its manifest, its metrics and, where there are, its predictions."""
     outcomes, problem = _outcomes(predictions)

@@ -8,7 +8,7 @@ from typing import Any
 from lossmith.errors import LossmithError
 from lossmith.evaluate.predictions import Predictions, read_predictions
 from lossmith.names.metrics import compares_groups
-from lossmith.report.classification.section import is_classification, section
+from lossmith.report.classification.section import section
 from lossmith.report.document import render
 from lossmith.report.failures import failures
 from lossmith.report.measured import columns, group_tables, metric_rows
@@ -92,7 +92,7 @@ def _pooled(study: Study) -> dict[str, Any]:
     held = columns([run])
     rows = metric_rows([run], held)
     failed = {run.label: (int(predictions.failed.sum()), len(predictions))} if predictions is not None else {}
-    classified = [section(run, predictions)] if is_classification(run) else []
+    classified = [section(run, predictions)] if run.classifies else []
     return {
         "verdicts": verdicts([run], failed),
         "gates": [("pooled", (run.metrics or {}).get("gates") or [])],
