@@ -140,15 +140,17 @@ def measure(flags: argparse.Namespace) -> int:
 
 def read_flags() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    for name, default, what in (
-        ("width", 512, "of the model"),
-        ("layers", 4, "of the model"),
-        ("vocab", 32_000, "words"),
-        ("length", 512, "tokens of the longest prompt"),
-        ("prompts", 40, "records"),
-        ("batch", 8, "records of a batch"),
-    ):
-        parser.add_argument(f"--{name}", type=int, default=default, help=what)
+    add_numbers(
+        parser,
+        (
+            ("width", 512, "of the model"),
+            ("layers", 4, "of the model"),
+            ("vocab", 32_000, "words"),
+            ("length", 512, "tokens of the longest prompt"),
+            ("prompts", 40, "records"),
+            ("batch", 8, "records of a batch"),
+        ),
+    )
     parser.add_argument("--spread", type=float, default=0.25, help="prompts are up to this share shorter")
     add_flags(parser, repeat=2)
     return parser.parse_args()

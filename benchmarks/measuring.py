@@ -22,6 +22,12 @@ from typing import Any
 MIB = 2**20
 
 
+def add_numbers(parser: argparse.ArgumentParser, flags: Iterable[tuple[str, int, str]]) -> None:
+    """A whole number for each (name, default, what it is)."""
+    for name, default, what in flags:
+        parser.add_argument(f"--{name}", type=int, default=default, help=what)
+
+
 def add_flags(parser: argparse.ArgumentParser, *, repeat: int) -> None:
     """The flags that all benchmarks of torch code share."""
     parser.add_argument("--threads", type=int, default=2, help="torch's threads")

@@ -88,19 +88,21 @@ def memory(flags: argparse.Namespace, given: list[str]) -> list[dict[str, Any]]:
 
 def read_flags() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    for name, default, what in (
-        ("width", 256, "of the model"),
-        ("layers", 4, "of the model"),
-        ("vocab", 32_000, "words"),
-        ("length", 256, "tokens of a record, half of them in its prompt"),
-        ("batch", 8, "records of a micro-batch"),
-        ("accumulation", 1, "micro-batches of a step"),
-        ("records", 256, "records to train on"),
-        ("block", 2, "steps of a turn"),
-        ("logging-steps", 10, "steps between log lines"),
-        ("share-steps", 0, "steps between measurements of the terms' shares; 0: chosen for a run without end"),
-    ):
-        parser.add_argument(f"--{name}", type=int, default=default, help=what)
+    add_numbers(
+        parser,
+        (
+            ("width", 256, "of the model"),
+            ("layers", 4, "of the model"),
+            ("vocab", 32_000, "words"),
+            ("length", 256, "tokens of a record, half of them in its prompt"),
+            ("batch", 8, "records of a micro-batch"),
+            ("accumulation", 1, "micro-batches of a step"),
+            ("records", 256, "records to train on"),
+            ("block", 2, "steps of a turn"),
+            ("logging-steps", 10, "steps between log lines"),
+            ("share-steps", 0, "steps between measurements of the terms' shares; 0: chosen for a run without end"),
+        ),
+    )
     parser.add_argument("--spread", type=float, default=0.0, help="records are up to this share shorter")
     parser.add_argument("--objective", default="{cross_entropy: 1}", help="of lossmith's sides")
     parser.add_argument("--optim", default="adamw_torch", help="of all sides, by transformers' name")

@@ -101,7 +101,7 @@ def test_the_schema_is_a_json_schema_that_accepts_configurations(lossmith):
     assert schema["additionalProperties"] is False
     described = schema["$defs"]["DataConfig"]["properties"]["max_length"]
     assert described["description"] == "tokens of a record"
-    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
     validator = jsonschema.validators.validator_for(schema)
     validator.check_schema(schema)
     for preset in preset_names():

@@ -169,7 +169,7 @@ def test_lora_counts_on_the_way_and_on_the_head(prompts):
 
 
 def test_4_bit_weights(tmp_path, prompts):
-    pytest.importorskip("bitsandbytes")
+    pytest.importorskip("bitsandbytes", reason="the extra 'quant' is not installed")
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     from lossmith.models.four_bits import keep_one_layout

@@ -18,7 +18,7 @@ from lossmith.models.precision import choose_precision
 from lossmith.runs import RunFolder, read_jsonl
 from tests.models.conftest import CHATML, TEXTS, tiny_qwen3
 
-pytest.importorskip("bitsandbytes")
+pytest.importorskip("bitsandbytes", reason="the extra 'quant' is not installed")
 TASKS = {
     "causal": [
         "data.template={prompt: '{{ q }}', answer: '{{ a }}'}",

@@ -282,7 +282,7 @@ def test_a_pipeline_of_transformers_gives_the_same_probabilities(encoders, tmp_p
 
 
 def test_4_bit_weights_carry_a_head_that_is_whole(bases, tmp_path):
-    pytest.importorskip("bitsandbytes")
+    pytest.importorskip("bitsandbytes", reason="the extra 'quant' is not installed")
     loaded, tokenizer = load(bases["untied"], load_in_4bit=True, bnb_4bit_compute_dtype="float32")
     kinds = {type(module).__name__ for module in loaded.model.modules()}
     assert any("4bit" in kind for kind in kinds)

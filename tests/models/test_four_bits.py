@@ -7,7 +7,7 @@ import torch
 
 from tests.generate.test_decode import build
 
-pytest.importorskip("bitsandbytes")
+pytest.importorskip("bitsandbytes", reason="the extra 'quant' is not installed")
 
 
 @pytest.fixture

@@ -303,7 +303,7 @@ def test_4_bit_without_bitsandbytes_names_the_extra(bases, monkeypatch):
 
 
 def test_4_bit_trains_an_adapter_and_its_head_is_checked(tmp_path, tokenizer):
-    pytest.importorskip("bitsandbytes")
+    pytest.importorskip("bitsandbytes", reason="the extra 'quant' is not installed")
     from lossmith.models.head_check import verify_head
 
     base = tmp_path / "wide"  # blocks of 64 weights share a scale
