@@ -25,6 +25,7 @@ from lossmith.generate.states import Asked, Scorer, one_by_one
 from measuring import (
     MIB,
     add_flags,
+    add_numbers,
     extra_peaks,
     interleaved,
     machine_facts,

@@ -23,6 +23,7 @@ from clocks import PARTS, Clocks
 from measuring import (
     MIB,
     add_flags,
+    add_numbers,
     extra_peaks,
     interleaved,
     machine_facts,
