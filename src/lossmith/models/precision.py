@@ -94,7 +94,7 @@ def _choose_device(wanted: str) -> tuple[torch.device, tuple[str, ...]]:
 def _default_dtype(place: torch.device) -> tuple[torch.dtype, str]:
     if place.type == "cpu":
         return torch.float32, "number format: float32, as always on a CPU unless model.dtype says otherwise"
-    if _BF16_HARDWARE[place.type]():
+    if multiplies_bf16(place):
         return torch.bfloat16, "number format: bfloat16 for frozen weights and compute, float32 for what trains"
     return torch.float32, (
         f"number format: float32, because {place} does not multiply bfloat16 "
@@ -110,9 +110,14 @@ def _doubts(place: torch.device, dtype: torch.dtype) -> tuple[str, ...]:
             expected="float32, or bfloat16 where the processor has it",
             fix="model.dtype=auto",
         )
-    if dtype == torch.bfloat16 and not _BF16_HARDWARE.get(place.type, lambda: True)():
+    if dtype == torch.bfloat16 and not multiplies_bf16(place):
         return (f"{place} has no bfloat16 hardware: expect it to be many times slower than float32",)
     return ()
+
+
+def multiplies_bf16(place: torch.device) -> bool:
+    """Whether a device has hardware for bfloat16; of a kind of device that is not known here, that it has."""
+    return _BF16_HARDWARE.get(place.type, lambda: True)()
 
 
 def _cuda_multiplies_bf16() -> bool:

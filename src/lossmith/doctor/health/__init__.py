@@ -1,0 +1,1 @@
+"""Whether a machine, its libraries and a model's tokenizer are fit for work: findings, each with its mending."""
