@@ -13,10 +13,11 @@ import numpy as np
 from filelock import FileLock
 
 from lossmith.errors import LossmithError
+from lossmith.runs import write_json
 
 # Characters of a key: 128 bits of sha256, so that two of 1e9 inputs share one with a chance of 1e-21.
 KEY_LENGTH = 32
-_KEYS, _VECTORS, _FACTS = "keys.txt", "vectors.f32", "store.json"
+_KEYS, _VECTORS, _MARKS, _FACTS = "keys.txt", "vectors.f32", "marks.i32", "store.json"
 
 
 def key_of(*parts: bytes) -> str:
@@ -33,10 +34,11 @@ def key_of(*parts: bytes) -> str:
 
 
 class FeatureStore:
-    """Rows of `width` float32 numbers by key, in a folder of their own.
+    """Rows of `width` float32 numbers by key, in a folder of their own; beside each, `marks` int32 numbers.
 
-    Vectors reach the disk before their keys do, so that what a killed process left counts as not there. One process
-    writes at a time; readers see what was there when they looked, and memory holds keys alone (32 bytes a row).
+    Vectors and marks reach the disk before their keys do, so that what a killed process left counts as not there. One
+    process writes at a time; readers wait for none, see what was there when they looked, and memory holds keys alone
+    (32 bytes a row).
 
     Raises LossmithError where the folder cannot be written, or holds vectors of another width.
 
@@ -50,12 +52,16 @@ class FeatureStore:
     ([0, -1], [[1.0, 2.0]])
     """
 
-    def __init__(self, folder: Path, width: int) -> None:
-        self.folder, self.width = folder, width
+    def __init__(self, folder: Path, width: int, *, marks: int = 0) -> None:
+        self.folder, self.width, self._marks = folder, width, marks
+        # What lies in each file for a row, in the order in which it is written.
+        self._bytes = {_VECTORS: 4 * width, **({_MARKS: 4 * marks} if marks else {}), _KEYS: KEY_LENGTH}
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with self._lock():
-                self._begin()
+            if not (folder / _FACTS).exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                with self._lock():
+                    self._begin()
+            self._check()
         except OSError as error:
             raise LossmithError(
                 f"the store of features cannot be written: {error.strerror or error}",
@@ -65,39 +71,50 @@ class FeatureStore:
             ) from error
 
     def _begin(self) -> None:
-        file = self.folder / _FACTS
-        if not file.exists():
-            for name in (_KEYS, _VECTORS):
-                (self.folder / name).touch()
-            file.write_text(json.dumps({"schema": 1, "width": self.width}), encoding="utf-8")
-        held = json.loads(file.read_text(encoding="utf-8"))["width"]
-        if held != self.width:
-            raise LossmithError(
-                f"{self.folder} holds vectors of another width",
-                got=held,
-                expected=self.width,
-                fix="remove the folder: its vectors are computed again",
-            )
+        if (self.folder / _FACTS).exists():
+            return
+        for name in self._bytes:
+            (self.folder / name).touch()
+        write_json(self.folder / _FACTS, {"schema": 1, "width": self.width, "marks": self._marks})
+
+    def _check(self) -> None:
+        facts = json.loads((self.folder / _FACTS).read_text(encoding="utf-8"))
+        for name, held, asked in (
+            ("vectors of another width", facts["width"], self.width),
+            ("other numbers beside its vectors", facts.get("marks", 0), self._marks),
+        ):
+            if held != asked:
+                raise LossmithError(
+                    f"{self.folder} holds {name}",
+                    got=held,
+                    expected=asked,
+                    fix="remove the folder: its vectors are computed again",
+                )
 
     def __len__(self) -> int:
         """Rows that are there as a whole."""
-        keys = (self.folder / _KEYS).stat().st_size // KEY_LENGTH
-        return min(keys, (self.folder / _VECTORS).stat().st_size // self._row_bytes)
+        return min((self.folder / name).stat().st_size // size for name, size in self._bytes.items())
 
-    @property
-    def _row_bytes(self) -> int:
-        return 4 * self.width
-
-    def places(self, keys: Sequence[str]) -> np.ndarray:
-        """The row of each key, int64, -1 where it is not there."""
+    def places(self, keys: Sequence[str] | np.ndarray) -> np.ndarray:
+        """The row of each key, int64, -1 where it is not there. All keys of the store are read in each call."""
         count = len(self)
-        asked = np.array(keys, dtype=f"S{KEY_LENGTH}")
-        if not count:
-            return np.full(len(asked), -1, dtype=np.int64)
-        held = np.fromfile(self.folder / _KEYS, dtype=f"S{KEY_LENGTH}", count=count)
-        order = np.argsort(held, kind="stable")
-        found = np.searchsorted(held, asked, sorter=order).clip(max=count - 1)
-        return np.where(held[order[found]] == asked, order[found], -1)
+        places = np.full(len(keys), -1, dtype=np.int64)
+        if not count or not len(keys):
+            return places
+        asked = _as_numbers(np.array(keys, dtype=f"S{KEY_LENGTH}"))
+        held = _as_numbers(np.fromfile(self.folder / _KEYS, dtype=f"S{KEY_LENGTH}", count=count))
+        order = np.argsort(held[:, 0], kind="stable")
+        firsts = np.ascontiguousarray(held[order, 0])
+        found = np.searchsorted(firsts, asked[:, 0])
+        # Two keys with one first half are as good as never there; a step or two further lies the other.
+        open_ = np.arange(len(asked))
+        while len(open_ := open_[(found[open_] < count)]):
+            open_ = open_[firsts[found[open_]] == asked[open_, 0]]
+            same = held[order[found[open_]], 1] == asked[open_, 1]
+            places[open_[same]] = order[found[open_[same]]]
+            open_ = open_[~same]
+            found[open_] += 1
+        return places
 
     def read(self, places: np.ndarray) -> np.ndarray:
         """The vectors of some rows, float32 (rows, width)."""
@@ -110,23 +127,42 @@ class FeatureStore:
             return np.zeros((0, self.width), dtype=np.float32)
         return np.memmap(self.folder / _VECTORS, dtype=np.float32, mode="r", shape=(count, self.width))
 
+    def marks(self) -> np.ndarray:
+        """The numbers beside all vectors that are there now, int32 (rows, marks), read as they are used."""
+        count = len(self)
+        if not count or not self._marks:
+            return np.zeros((count, self._marks), dtype=np.int32)
+        return np.memmap(self.folder / _MARKS, dtype=np.int32, mode="r", shape=(count, self._marks))
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the right to append; a second process waits here, and finds afterwards what the first has written."""
         with self._lock():
             count = len(self)
-            os.truncate(self.folder / _VECTORS, count * self._row_bytes)
-            os.truncate(self.folder / _KEYS, count * KEY_LENGTH)
+            for name, size in self._bytes.items():
+                os.truncate(self.folder / name, count * size)
             yield
 
-    def append(self, keys: Sequence[str], vectors: np.ndarray) -> None:
-        """Add rows under keys that are not there yet; to be called inside `writing`."""
+    def append(self, keys: Sequence[str], vectors: np.ndarray, marks: np.ndarray | None = None) -> None:
+        """Add rows under keys that are not there yet, in this order; to be called inside `writing`."""
         assert vectors.shape == (len(keys), self.width), f"{len(keys)} keys of width {self.width}: {vectors.shape}"
-        for name, held in ((_VECTORS, vectors.astype("<f4").tobytes()), (_KEYS, "".join(keys).encode())):
+        beside = np.zeros((len(keys), 0)) if marks is None else marks
+        assert beside.shape == (len(keys), self._marks), f"{len(keys)} keys with {self._marks} marks: {beside.shape}"
+        parts = {
+            _VECTORS: vectors.astype("<f4").tobytes(),
+            _MARKS: beside.astype("<i4").tobytes(),
+            _KEYS: "".join(keys).encode(),
+        }
+        for name in self._bytes:
             with (self.folder / name).open("ab") as file:
-                file.write(held)
+                file.write(parts[name])
                 file.flush()
                 os.fsync(file.fileno())
 
     def _lock(self) -> FileLock:
         return FileLock(self.folder / ".lock")
+
+
+def _as_numbers(keys: np.ndarray) -> np.ndarray:
+    """Keys as two uint64 each, (keys, 2): sorted and sought many times as fast as texts."""
+    return np.frombuffer(bytes.fromhex(keys.tobytes().decode("ascii")), dtype=np.uint64).reshape(-1, 2)
