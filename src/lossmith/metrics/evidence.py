@@ -42,6 +42,31 @@ def probability(odds: np.ndarray) -> np.ndarray:
     return np.asarray(expit(odds))
 
 
+def importance(whole: np.ndarray, without: np.ndarray, predicted: np.ndarray, *, multi_label: bool) -> np.ndarray:
+    """How far the log-odds of what is predicted fall (chunks,) without each chunk, in nats; leave-one-out.
+
+    whole: logits (classes,) of the document; without: logits (chunks, classes) of what is left of it; predicted:
+    (classes,) bool. With two classes this is the fall of the positive one's logit, or its rise where the other is
+    predicted. Of labels that do not exclude each other it is the mean over those predicted, or the fall of the
+    likeliest one where none is. Any real number; below 0 for a chunk that speaks against the prediction.
+
+    >>> importance(np.array([0.0, 2.0]), np.array([[0.0, 0.5], [0.0, 2.5]]), np.array([False, True]), multi_label=False)
+    array([ 1.5, -0.5])
+    """
+    asked = predicted if predicted.any() else np.arange(len(whole)) == int(np.argmax(whole))
+    before, after = log_odds(whole, multi_label=multi_label), log_odds(without, multi_label=multi_label)
+    return np.asarray((before - after)[..., asked].mean(axis=-1))
+
+
+def by_importance(falls: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Order (chunks,) of chunks by importance (chunks,), the largest first; equal ones by weight (chunks,), then place.
+
+    >>> by_importance(np.array([0.0, 1.0, 0.0]), np.array([0.1, 0.2, 0.7])).tolist()
+    [1, 2, 0]
+    """
+    return np.lexsort((np.arange(len(falls)), -np.asarray(weights), -np.asarray(falls)))
+
+
 def first_of(order: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
     """Masks (sizes, chunks) of the first so many chunks of an order (chunks,), for each size.
 
