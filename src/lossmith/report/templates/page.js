@@ -36,7 +36,8 @@
     tip.hidden = false;
     const box = tip.getBoundingClientRect();
     tip.style.left = `${Math.max(4, Math.min(x + 14, innerWidth - box.width - 4))}px`;
-    tip.style.top = `${Math.max(4, y - box.height - 14)}px`;
+    const above = y - box.height - 14;
+    tip.style.top = `${above >= 4 ? above : Math.max(4, Math.min(y + 28, innerHeight - box.height - 4))}px`;
   };
   const hide = () => { tip.hidden = true; };
   const figure = (value) => Number(value.toPrecision(4)).toLocaleString("en-US", { maximumSignificantDigits: 4 });
@@ -101,5 +102,50 @@
       choose(next);
       if (next) next.scrollIntoView({ block: "nearest" });
     });
+  }
+
+  const reading = document.getElementById("evidence-text");
+  if (reading) {
+    const tips = JSON.parse(document.getElementById("evidence-tips").textContent);
+    const ranked = document.querySelector(".ranked");
+    let lit = [], pointer = null;
+    const light = (rank) => {
+      for (const one of lit) one.classList.remove("current");
+      lit = rank ? [...document.querySelectorAll(`[data-e~="${rank}"], [data-rank="${rank}"]`)] : [];
+      for (const one of lit) one.classList.add("current");
+    };
+    const away = () => { hide(); light(null); };
+    // One chunk is told of wholly, what lies over it in a line each.
+    const tell = (node, own, x, y) => {
+      const others = node.dataset.e.split(" ").filter((rank) => rank !== own);
+      const head = (rank) => [tips[Number(rank) - 1].head, tips[Number(rank) - 1].colour];
+      light(own);
+      show([head(own), ...tips[Number(own) - 1].lines.map((line) => [line]), ...others.slice(0, 4).map(head)], x, y);
+    };
+    const pointed = () => {
+      const node = pointer && document.elementFromPoint(...pointer)?.closest("[data-e]");
+      if (node) tell(node, node.dataset.e.split(" ")[0], ...pointer); else away();
+    };
+    const focused = () => {
+      const mark = document.activeElement, node = reading.contains(mark) && mark.closest("[data-e]");
+      if (!node) return false;
+      const box = mark.getBoundingClientRect();
+      tell(node, mark.id.replace("evidence-", ""), box.left, box.top);
+      return true;
+    };
+    // A tap leaves at once and clicks then.
+    for (const kind of ["pointermove", "click"]) {
+      reading.addEventListener(kind, (event) => { pointer = [event.clientX, event.clientY]; pointed(); });
+    }
+    reading.addEventListener("pointerleave", () => { pointer = null; away(); });
+    reading.addEventListener("focusin", focused);
+    reading.addEventListener("focusout", away);
+    // What takes the focus is scrolled to, and its figures go with it.
+    addEventListener("scroll", () => { if (!focused()) pointed(); }, { passive: true });
+    for (const kind of ["pointerover", "focusin"]) {
+      ranked?.addEventListener(kind, (event) => light(event.target.closest("[data-rank]")?.dataset.rank));
+    }
+    ranked?.addEventListener("pointerleave", () => light(null));
+    addEventListener("keydown", (event) => { if (event.key === "Escape") away(); });
   }
 })();
