@@ -13,9 +13,10 @@ from torch import Tensor
 import lossmith
 from lossmith.errors import DataError
 from lossmith.losses import Objective
-from lossmith.tasks.causal import CausalForward, Collator
+from lossmith.tasks.causal import Collator
 from lossmith.tasks.positions import check_positions
-from lossmith.train.loop import prepared_tokenizer
+from lossmith.tasks.prepare import prepared_tokenizer
+from lossmith.tasks.token_forward import TokenForward
 
 from .building import PLAIN, Built, relative, row
 
@@ -35,7 +36,7 @@ def numbered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def outcome(built: Built, collate: Collator, batches: list[list[dict[str, Any]]]) -> tuple[float, dict[str, Tensor]]:
     """Value and gradient of one window, cut into these batches."""
     model, objective = built.loaded.model, Objective(TERMS)
-    forward = CausalForward(model, real_tokens=300, needs_embeddings=True)
+    forward = TokenForward(model, real_tokens=300, needs_embeddings=True)
     collated = [collate(batch) for batch in batches]
     window = dict.fromkeys(TERMS, 0.0)
     for batch in collated:

@@ -15,8 +15,21 @@ from lossmith.data.sources.files import Source
 from lossmith.names import code_hash
 from lossmith.runs import write_json
 
-FORMAT = 4  # raised when the same inputs give other files
+FORMAT = 5  # raised when the same inputs give other files
 _RACY_SECONDS = 2.0
+# Of `task`, what is made of prepared chunks: a search over these reads the same rows.
+CLASSIFIER_KEYS = (
+    "queries",
+    "k",
+    "temperature",
+    "query_init",
+    "query_texts",
+    "aggregate",
+    "classifier",
+    "classifier_hidden_size",
+    "classifier_dropout",
+    "criterion",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +66,7 @@ def fingerprint(config: Config, sources: Sequence[Source], files: Sequence[FileF
         "format": FORMAT,
         "sources": described,
         "data": config.data.model_dump(mode="json", exclude={"files"}),
-        "task": config.task.model_dump(mode="json"),
+        "task": config.task.model_dump(mode="json", exclude=set(CLASSIFIER_KEYS)),
         "seed": config.split_seed,
         "keys": list(keys),
     }

@@ -24,8 +24,8 @@ _STIR = 0x9E3779B1  # spreads neighbouring ranks over the bits
 _LEEWAY = 1e-9  # 0.8 * 5 is 4.000000000000001 in some orders of rounding
 
 # Scripts without blanks between words are compared by their characters.
-_UNSPACED = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff"
-_WORD = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
+UNSPACED = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff"
+_WORD = re.compile(f"[{UNSPACED}]|[^\\W{UNSPACED}]+")
 
 
 @dataclass(frozen=True, slots=True)

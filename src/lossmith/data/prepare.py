@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lossmith.config.schema import Config
 from lossmith.data.audit.summary import summarise
@@ -24,22 +24,20 @@ from lossmith.data.plan import Plan, make_plan, planned_records, reject_duplicat
 from lossmith.data.records import SPLITS
 from lossmith.data.rejected import Rejections
 from lossmith.data.rejection import RecordError
+from lossmith.data.retrieval_template import RetrievalTemplate
 from lossmith.data.scan import Progress, scan
 from lossmith.data.sources.files import Source, list_sources
 from lossmith.data.template import Template
-from lossmith.data.writing import write_splits
+from lossmith.data.writing import AnyTemplate, write_splits
 from lossmith.errors import DataError
 from lossmith.labels import Classes
 from lossmith.runs import write_json
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 TRIED_RECORDS = 20
 CLASSES = "classes.json"
 
 Texts = Callable[[], Iterator[str]]
-TokenizerFor = Callable[[Texts], "PreTrainedTokenizerBase"]
+TokenizerFor = Callable[[Texts], Any]  # a tokenizer, or None where none is needed
 
 
 @dataclass(frozen=True)
@@ -70,9 +68,10 @@ class Prepared:
         return {name: splits[name]["records"] + splits[name]["repeated"] for name in SPLITS}
 
     @property
-    def tokenizer(self) -> Path:
-        """The tokenizer that the rows were written with."""
-        return self.folder / "tokenizer"
+    def tokenizer(self) -> Path | None:
+        """The tokenizer that the rows were written with, None where none was needed: to cut documents to sentences."""
+        folder = self.folder / "tokenizer"
+        return folder if folder.is_dir() else None
 
 
 def prepare_data(
@@ -85,7 +84,7 @@ def prepare_data(
     """Tokenised rows of every split, with their audit.
 
     `tokenizer_for` is given a function that yields the training texts each time it is called, and returns the
-    tokenizer; `tokenizer_key` stands for that tokenizer in the fingerprint. `progress` is told the records done and
+    tokenizer, None where documents are cut without one; `tokenizer_key` stands for that tokenizer in the fingerprint. `progress` is told the records done and
     their number, or None while that is not known. The same inputs are prepared once, by one process; a second waits.
 
     Raises DataError where the sources are not as the configuration says, or more than data.max_rejected of the
@@ -119,7 +118,7 @@ def prepare_data(
 def _build(
     config: Config,
     sources: list[Source],
-    template: Template | HeadTemplate,
+    template: AnyTemplate,
     building: Path,
     *,
     tokenizer_for: TokenizerFor,
@@ -146,7 +145,8 @@ def _build(
             fix="look at data.files, data.split and data.max_length; train=null evaluates without training",
         )
     rejections.path.rename(building / "rejected.jsonl")
-    tokenizer.save_pretrained(str(building / "tokenizer"))
+    if tokenizer is not None:
+        tokenizer.save_pretrained(str(building / "tokenizer"))
     classes = _classes(labelling, plan, tallies)
     if classes is not None:
         write_json(building / CLASSES, classes.as_json())
@@ -183,8 +183,12 @@ def plan_data(
     return make_plan(sources, data, scanned, seed=config.split_seed, labelling=labelling)
 
 
-def template_of(config: Config) -> Template | HeadTemplate:
-    """What turns the records of a configuration into text: into a prompt and its answer, or into what a head reads."""
+def template_of(config: Config) -> AnyTemplate:
+    """What turns the records of a configuration into text: into a prompt and its answer, or into what a head reads, or into
+    a document and its chunks.
+    """
+    if config.task.kind == "retrieval":
+        return RetrievalTemplate.from_config(config.data)
     if config.reads_texts:
         return HeadTemplate.from_config(config.data)
     return Template.from_config(config.data)
@@ -197,7 +201,7 @@ def _classes(labelling: Labelling | None, plan: Plan, tallies: Mapping[str, Tall
     return labelling.classes(plan.class_names, counts, {split: tally.rows for split, tally in tallies.items()})
 
 
-def _try_template(plan: Plan, template: Template | HeadTemplate) -> None:
+def _try_template(plan: Plan, template: AnyTemplate) -> None:
     """Raise the first record's error as the run's where none of the first records can be written."""
     first: RecordError | None = None
     with closing(planned_records(plan)) as planned:
@@ -212,7 +216,7 @@ def _try_template(plan: Plan, template: Template | HeadTemplate) -> None:
         raise DataError(first.message, got=first.got, expected=first.expected, fix=first.fix) from first
 
 
-def _training_texts(plan: Plan, template: Template | HeadTemplate) -> Iterator[str]:
+def _training_texts(plan: Plan, template: AnyTemplate) -> Iterator[str]:
     for record, _ in planned_records(plan):
         if record.split == "train":
             try:
@@ -244,8 +248,8 @@ def _find(folder: Path, files: list[FileFacts]) -> Prepared | None:
     )
 
 
-def _template_texts(template: Template | HeadTemplate) -> str:
+def _template_texts(template: AnyTemplate) -> str:
     """What the template writes, for the fingerprint: its texts may lie in files of their own."""
-    parts = template.parts if isinstance(template, HeadTemplate) else template.form.parts
+    parts = template.parts if isinstance(template, HeadTemplate | RetrievalTemplate) else template.form.parts
     texts = [type(template).__name__, *((part.label, part.text) for part in parts)]
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()

@@ -87,3 +87,21 @@ class Encoded:
     straddles: int
     truncation: str | None
     pair_start: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunked:
+    """A record of the retrieval task: its document, whole, and the chunks in it as half-open character intervals.
+
+    `pair` is the text of the criterion that the document is judged by, where there is one.
+    """
+
+    prompt: str
+    pair: str | None
+    target: str
+    chunks: list[tuple[int, int]]
+
+    @property
+    def judged(self) -> str:
+        """Document and criterion, which the label is found from."""
+        return self.prompt if self.pair is None else f"{self.prompt}\n{self.pair}"

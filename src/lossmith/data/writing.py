@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -21,19 +21,30 @@ from lossmith.data.plan import Plan, planned_records
 from lossmith.data.records import SPLITS, Problem, Record
 from lossmith.data.rejected import Rejections
 from lossmith.data.rejection import RecordError
-from lossmith.data.rendered import Encoded
+from lossmith.data.rendered import Chunked, Encoded
+from lossmith.data.retrieval_template import RetrievalTemplate
 from lossmith.data.scan import Progress, cell_columns
 from lossmith.data.template import Template
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+AnyTemplate = Template | HeadTemplate | RetrievalTemplate
 
 BATCH_RECORDS = 64
 GROUP_ROWS = 1024
 GROUP_TOKENS = 1 << 18
+GROUP_CHARACTERS = 1 << 22
 
 _INTERVAL = pa.struct([("start", pa.int32()), ("end", pa.int32())])
 _SPAN = pa.struct([("name", pa.string()), ("start", pa.int32()), ("end", pa.int32()), ("item", pa.int32())])
+
+
+_TOKENS = (
+    ("input_ids", pa.list_(pa.int32())),
+    ("prompt_length", pa.int32()),
+    ("pair_start", pa.int32()),
+    ("supervised", pa.list_(_INTERVAL)),
+    ("spans", pa.list_(_SPAN)),
+)
+_CHUNKS = (("pair", pa.string()), ("chunks", pa.list_(_INTERVAL)))
 
 
 def schema_of(
@@ -42,10 +53,12 @@ def schema_of(
     labelling: Labelling | None = None,
     weighted: bool = False,
     answered: bool = False,
+    chunked: bool = False,
 ) -> pa.Schema:
     """Columns of a prepared file; `types` are those of its `cell_columns`.
 
-    With `answered`, `answers` holds for each class the token ids that say it, in one or more ways.
+    With `answered`, `answers` holds for each class the token ids that say it, in one or more ways. With `chunked` a row
+    has the chunks of its document as characters in place of tokens.
     """
     label = [] if labelling is None else [("label", pa.list_(pa.int8()) if labelling.multi_label else pa.string())]
     return pa.schema(
@@ -55,11 +68,7 @@ def schema_of(
             *([("weight", pa.float64())] if weighted else []),
             *((name, kind.arrow()) for name, kind in types.items()),
             *((name, pa.string()) for name in ("prompt", "target")),
-            ("input_ids", pa.list_(pa.int32())),
-            ("prompt_length", pa.int32()),
-            ("pair_start", pa.int32()),
-            ("supervised", pa.list_(_INTERVAL)),
-            ("spans", pa.list_(_SPAN)),
+            *(_CHUNKS if chunked else _TOKENS),
             *([("answers", pa.list_(pa.list_(pa.list_(pa.int32()))))] if answered else []),
             ("error", pa.string()),
         ]
@@ -68,8 +77,8 @@ def schema_of(
 
 def write_splits(
     plan: Plan,
-    template: Template | HeadTemplate,
-    tokenizer: PreTrainedTokenizerBase,
+    template: AnyTemplate,
+    tokenizer: Any,
     folder: Path,
     *,
     rejections: Rejections,
@@ -77,27 +86,30 @@ def write_splits(
     progress: Progress | None = None,
 ) -> dict[str, Tally]:
     """Write <split>.parquet for every split that has a record, and count what is written."""
+    chunked = isinstance(template, RetrievalTemplate)
     end_ids = template.stop_ids(tokenizer)
     judged = None if plan.labelling is None else template.judged_variables
     tallies = {name: Tally(end_ids, judged=judged) for name in SPLITS}
     weighted, answered = plan.data.weight is not None, answers is not None
-    schema = schema_of(plan.scan.types, labelling=plan.labelling, weighted=weighted, answered=answered)
+    schema = schema_of(plan.scan.types, labelling=plan.labelling, weighted=weighted, answered=answered, chunked=chunked)
     cells = cell_columns(plan.data, plan.labelling)
     waiting: dict[str, list[_Waiting]] = {name: [] for name in SPLITS}
     with ExitStack() as stack:
         files = {name: stack.enter_context(SplitFile(folder / f"{name}.parquet", schema)) for name in SPLITS}
 
-        def encode(rendered: list[Any], predicting: bool) -> list[Encoded | RecordError]:
+        def encode(rendered: list[Any], predicting: bool) -> Sequence[Encoded | Chunked | RecordError]:
+            if isinstance(template, RetrievalTemplate):
+                return template.cut(rendered, tokenizer)
             limit, truncation = plan.data.max_length, plan.data.truncation
             return template.encode(rendered, tokenizer, max_length=limit, truncation=truncation, predicting=predicting)
 
         def write(split: str) -> None:
             for item, encoded in _encode(waiting[split], encode, rejections):
                 tallies[split].add(item.record, encoded, item.copies)
-                if encoded.truncation == "dropped":
+                if isinstance(encoded, Encoded) and encoded.truncation == "dropped":
                     continue
                 row = _row(item.record, encoded, plan, cells)
-                if answers is not None and item.answers is not None:
+                if answers is not None and item.answers is not None and isinstance(encoded, Encoded):
                     answers.check(item.record, item.answers, encoded)
                     row["answers"] = item.answers
                 files[split].add(row, item.copies)
@@ -129,9 +141,9 @@ class _Waiting(NamedTuple):
 
 def _encode(
     waiting: Sequence[_Waiting],
-    encode: Callable[[list[Any], bool], list[Encoded | RecordError]],
+    encode: Callable[[list[Any], bool], Sequence[Encoded | Chunked | RecordError]],
     rejections: Rejections,
-) -> Iterator[tuple[_Waiting, Encoded]]:
+) -> Iterator[tuple[_Waiting, Encoded | Chunked]]:
     if not waiting:
         return
     encoded = encode([item.rendered for item in waiting], waiting[0].record.split != "train")
@@ -143,14 +155,14 @@ def _encode(
 
 
 class SplitFile:
-    """A parquet file written in groups of rows, bounded in rows and in tokens; absent where no row came."""
+    """A parquet file written in groups of rows, bounded in rows, tokens and characters; absent where no row came."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._path = path
         self._schema = schema
         self._writer: pq.ParquetWriter | None = None
         self._rows: list[dict[str, Any]] = []
-        self._tokens = 0
+        self._tokens = self._characters = 0
 
     def __enter__(self) -> Self:
         return self
@@ -167,8 +179,9 @@ class SplitFile:
         """Take a row, `copies` times."""
         for _ in range(copies):
             self._rows.append(row)
-            self._tokens += len(row["input_ids"])
-            if len(self._rows) >= GROUP_ROWS or self._tokens >= GROUP_TOKENS:
+            self._tokens += len(row.get("input_ids", ()))
+            self._characters += len(row["prompt"])
+            if len(self._rows) >= GROUP_ROWS or self._tokens >= GROUP_TOKENS or self._characters >= GROUP_CHARACTERS:
                 self._flush()
 
     def _flush(self) -> None:
@@ -177,10 +190,12 @@ class SplitFile:
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._path, self._schema, compression="zstd")
         self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
-        self._rows, self._tokens = [], 0
+        self._rows, self._tokens, self._characters = [], 0, 0
 
 
-def _row(record: Record, encoded: Encoded, plan: Plan, cells: Mapping[str, Callable[[Record], Any]]) -> dict[str, Any]:
+def _row(
+    record: Record, encoded: Encoded | Chunked, plan: Plan, cells: Mapping[str, Callable[[Record], Any]]
+) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": record.id,
         "group": record.group,
@@ -188,15 +203,9 @@ def _row(record: Record, encoded: Encoded, plan: Plan, cells: Mapping[str, Calla
         "task": record.task,
         "prompt": encoded.prompt,
         "target": encoded.target,
-        "input_ids": np.asarray(encoded.input_ids, dtype=np.int32),
-        "prompt_length": encoded.prompt_length,
-        "pair_start": encoded.pair_start,
-        "supervised": [{"start": start, "end": end} for start, end in encoded.supervised],
-        "spans": [{"name": s.name, "start": s.start, "end": s.end, "item": s.item} for s in encoded.spans],
         "error": None,
+        **(_chunk_cells(encoded) if isinstance(encoded, Chunked) else _token_cells(encoded)),
     }
-    if encoded.truncation == "prompt_too_long":
-        row["error"] = "nothing of the prompt fits into data.max_length"
     if plan.labelling is not None:
         row["label"] = record.label
     if plan.data.weight is not None:
@@ -204,3 +213,20 @@ def _row(record: Record, encoded: Encoded, plan: Plan, cells: Mapping[str, Calla
     for name, read in cells.items():
         row[name] = plan.scan.types[name].convert(read(record))
     return row
+
+
+def _token_cells(encoded: Encoded) -> dict[str, Any]:
+    cells: dict[str, Any] = {
+        "input_ids": np.asarray(encoded.input_ids, dtype=np.int32),
+        "prompt_length": encoded.prompt_length,
+        "pair_start": encoded.pair_start,
+        "supervised": [{"start": start, "end": end} for start, end in encoded.supervised],
+        "spans": [{"name": s.name, "start": s.start, "end": s.end, "item": s.item} for s in encoded.spans],
+    }
+    if encoded.truncation == "prompt_too_long":
+        cells["error"] = "nothing of the prompt fits into data.max_length"
+    return cells
+
+
+def _chunk_cells(chunked: Chunked) -> dict[str, Any]:
+    return {"pair": chunked.pair, "chunks": [{"start": start, "end": end} for start, end in chunked.chunks]}

@@ -20,7 +20,7 @@ from lossmith.doctor.subject import Progress, Subject, open_subject
 from lossmith.doctor.token_loss import has_model, losses_of
 from lossmith.losses import Objective
 from lossmith.tasks.causal import Collator, collator
-from lossmith.train.loop import prepared_tokenizer
+from lossmith.tasks.prepare import prepared_tokenizer
 
 
 def inspect_record(

@@ -19,8 +19,8 @@ from lossmith.doctor.token_loss import has_model
 from lossmith.losses import Objective
 from lossmith.models.precision import choose_precision
 from lossmith.tasks.classification import ClassCollator, collator
+from lossmith.tasks.prepare import prepared_tokenizer
 from lossmith.tasks.task import Given
-from lossmith.train.loop import prepared_tokenizer
 
 
 def with_inputs(shown: Inspection, subject: Subject, found: Found, template: HeadTemplate) -> Inspection:

@@ -20,10 +20,9 @@ from lossmith.models.base_tokenizer import load_tokenizer
 from lossmith.models.precision import choose_precision
 from lossmith.runs import RunFolder
 from lossmith.tasks.classified import Decision
-from lossmith.tasks.prepare import starting_model
+from lossmith.tasks.prepare import prepared_tokenizer, starting_model
 from lossmith.tasks.rows import Rows
 from lossmith.tasks.task import Given, task_of
-from lossmith.train.loop import prepared_tokenizer
 
 SCORED = "scored"  # the span of the tokens by which the record's own label is scored
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lossmith.config.load import require_complete
 from lossmith.config.model import ModelConfig
@@ -40,6 +40,11 @@ def starting_model(config: Config) -> ModelConfig:
     return config.model.model_copy(update={"base": base, "adapter": config.model.resolved_adapter})
 
 
+def needs_tokenizer(config: Config) -> bool:
+    """Whether records become tokens: always, but for documents that are cut to sentences, lines or words."""
+    return config.task.kind != "retrieval" or config.data.chunks.by == "tokens"
+
+
 def prepare_config(config: Config, *, progress: Callable[[int, int | None], None] | None = None) -> Prepared:
     """Prepared rows of every split; done once for the same inputs.
 
@@ -49,7 +54,9 @@ def prepare_config(config: Config, *, progress: Callable[[int, int | None], None
     require_complete(config)
     model = starting_model(config)
 
-    def tokenizer_for(texts: Callable[[], Iterator[str]]) -> PreTrainedTokenizerBase:
+    def tokenizer_for(texts: Callable[[], Iterator[str]]) -> PreTrainedTokenizerBase | None:
+        if not needs_tokenizer(config):
+            return None
         tokenizer = load_tokenizer(model, chat_template=CHAT_TEMPLATE, texts=texts)
         task_of(config).check_tokenizer(tokenizer, str(model.base))
         return tokenizer
@@ -57,7 +64,7 @@ def prepare_config(config: Config, *, progress: Callable[[int, int | None], None
     prepared = prepare_data(
         config,
         tokenizer_for=tokenizer_for,
-        tokenizer_key=tokenizer_key(model, chat_template=CHAT_TEMPLATE),
+        tokenizer_key=tokenizer_key(model, chat_template=CHAT_TEMPLATE) if needs_tokenizer(config) else "",
         progress=progress,
     )
     if config.train is not None:
@@ -77,12 +84,18 @@ def export_config(
 
     Raises InputError for a split that there is none of.
     """
-    from transformers import AutoTokenizer
-
     if split not in (None, *SPLITS):
         raise unknown_name("split", str(split), SPLITS)
-    tokenizer = AutoTokenizer.from_pretrained(str(prepared.tokenizer))  # a folder of the cache  # nosec B615
-    return export_records(config, tokenizer, path, split=split, progress=progress)
+    return export_records(config, prepared_tokenizer(prepared), path, split=split, progress=progress)
+
+
+def prepared_tokenizer(prepared: Prepared) -> Any:
+    """The tokenizer that the rows were written with, None where they were written without one."""
+    if prepared.tokenizer is None:
+        return None
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(str(prepared.tokenizer))  # a folder of the cache  # nosec B615
 
 
 def check_tasks(prepared: Prepared, terms: Sequence[WrittenTerm]) -> None:

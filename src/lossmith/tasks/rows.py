@@ -1,4 +1,4 @@
-"""Tokenised rows of a split, as the training loop reads them."""
+"""Prepared rows of a split, as the training loop reads them."""
 
 from __future__ import annotations
 
@@ -38,8 +38,9 @@ class Rows(Dataset[dict[str, Any]]):
 
     @property
     def lengths(self) -> np.ndarray:
-        """Tokens of each row, (rows,)."""
-        return np.asarray(pc.list_value_length(self.table.column("input_ids")).to_numpy())
+        """Tokens of each row, or chunks of its document, (rows,)."""
+        unit = "chunks" if "chunks" in self.table.column_names else "input_ids"
+        return np.asarray(pc.list_value_length(self.table.column(unit)).to_numpy())
 
     def ids(self, rows: Sequence[int]) -> list[str]:
         """Record ids of some rows."""

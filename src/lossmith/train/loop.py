@@ -24,7 +24,7 @@ from lossmith.models.save import save_model
 from lossmith.names import load_attribute
 from lossmith.runs import RunFolder, write_json
 from lossmith.tasks.frozen import Pieces, on_features
-from lossmith.tasks.prepare import starting_model
+from lossmith.tasks.prepare import prepared_tokenizer, starting_model
 from lossmith.tasks.rows import Rows, sample
 from lossmith.tasks.task import Given, Task, task_of
 from lossmith.train.arguments import (
@@ -289,10 +289,3 @@ def _measure(task: Task, loaded: Loaded, given: Given) -> Measure | None:
     rows = Rows(file, columns=None)
     keep = sample(len(rows), train.max_eval_samples, seed=given.config.seed)
     return measure_answers(task, Rows(file, columns=None, keep=keep), loaded, given)
-
-
-def prepared_tokenizer(prepared: Prepared) -> Any:
-    """The tokenizer that the rows were written with."""
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(str(prepared.tokenizer))  # a folder of the cache  # nosec B615

@@ -15,11 +15,11 @@ from lossmith.models.load import Loaded
 from lossmith.models.precision import choose_precision
 from lossmith.runs import RunFolder, read_json, write_json
 from lossmith.tasks.classified import Decision
-from lossmith.tasks.prepare import starting_model
+from lossmith.tasks.prepare import prepared_tokenizer, starting_model
 from lossmith.tasks.rows import Rows, sample
 from lossmith.tasks.task import Given, Task, task_of
 from lossmith.train.decision import Decided, decide
-from lossmith.train.loop import FACTS_FILE, prepared_tokenizer
+from lossmith.train.loop import FACTS_FILE
 from lossmith.train.run import prepare_in, stage, training_state
 
 logger = logging.getLogger("lossmith")

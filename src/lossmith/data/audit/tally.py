@@ -12,7 +12,7 @@ import numpy as np
 from lossmith.data.labelling import Label, Labelling
 from lossmith.data.leaks import normal_form
 from lossmith.data.records import Record
-from lossmith.data.rendered import Encoded
+from lossmith.data.rendered import Chunked, Encoded
 from lossmith.data.splits import hash_text
 
 COMPARED_RECORDS = 50_000  # of a split; beyond it near-duplicates are not looked for
@@ -20,7 +20,7 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
 class Tally:
-    """Records, tokens, lengths, spans and duplicates of a split; memory is 32 bytes a record.
+    """Records, tokens or chunks, lengths, spans and duplicates of a split; memory is 32 bytes a record.
 
     `end_ids` are the tokens that may end an answer. With `judged`, the fields that the label of a classification is
     found from, the records of each label are counted by group, and (id, text) of the first records are kept in
@@ -41,6 +41,8 @@ class Tally:
         self.span_items: Counter[str] = Counter()
         self.span_tokens: Counter[str] = Counter()
         self._lengths: Counter[int] = Counter()
+        self._chunks: Counter[int] = Counter()
+        self._chunk_characters: Counter[int] = Counter()
         self._texts = array("Q")
         self._prompts = array("Q")
         self._clusters = array("Q")
@@ -49,14 +51,31 @@ class Tally:
         self.compared: list[tuple[str, str]] | None = []
         self._plain = array("Q")
 
-    def add(self, record: Record, encoded: Encoded, copies: int) -> None:
+    def add(self, record: Record, encoded: Encoded | Chunked, copies: int) -> None:
         """Count a record; one that is dropped counts for truncation alone."""
-        if encoded.truncation is not None:
-            self.truncation[encoded.truncation] += 1
-        if encoded.truncation == "dropped":
-            return
+        if isinstance(encoded, Chunked):
+            prompt = encoded.judged
+            self._chunks[len(encoded.chunks)] += 1
+            self._chunk_characters.update(end - start for start, end in encoded.chunks)
+        else:
+            prompt = encoded.prompt
+            if encoded.truncation is not None:
+                self.truncation[encoded.truncation] += 1
+            if encoded.truncation == "dropped":
+                return
+            self._add_tokens(encoded, copies)
         self.records += 1
         self.repeated += copies - 1
+        self.unaligned.update(record.unaligned)
+        if self._judged is not None:
+            self._add_judged(record, copies)
+        self._texts.append(hash_text(f"{prompt}\x1e{encoded.target}"))
+        if prompt:
+            self._prompts.append(hash_text(prompt))
+        if record.cluster is not None:
+            self._clusters.append(hash_text(record.cluster))
+
+    def _add_tokens(self, encoded: Encoded, copies: int) -> None:
         self.tokens += len(encoded.input_ids) * copies
         self.supervised_tokens += copies * sum(end - start for start, end in encoded.supervised)
         self.straddled += encoded.straddles
@@ -68,14 +87,6 @@ class Tally:
             self.span_tokens[name] += len(positions) * copies
         for span in encoded.spans:
             self.span_items[span.name] += 1
-        self.unaligned.update(record.unaligned)
-        if self._judged is not None:
-            self._add_judged(record, copies)
-        self._texts.append(hash_text(f"{encoded.prompt}\x1e{encoded.target}"))
-        if encoded.prompt:
-            self._prompts.append(hash_text(encoded.prompt))
-        if record.cluster is not None:
-            self._clusters.append(hash_text(record.cluster))
 
     def _add_judged(self, record: Record, copies: int) -> None:
         """Count a label and keep the text that it is found from, without what a template writes around it."""
@@ -135,7 +146,7 @@ class Tally:
             "tokens": self.tokens,
             "supervised_tokens": self.supervised_tokens,
             "supervised_share": self.supervised_tokens / self.tokens if self.tokens else None,
-            "length": self._length(),
+            "length": _quantiles(self._lengths),
             "truncation": dict(sorted(self.truncation.items())),
             "clusters": len(np.unique(self.clusters)),
             "duplicates": self.records - len(np.unique(self.texts)),
@@ -150,16 +161,28 @@ class Tally:
                 }
                 for name in names
             },
+            **({"chunks": self._chunk_facts()} if self._chunks else {}),
         }
 
-    def _length(self) -> dict[str, int] | None:
-        """Tokens a record at the quantiles, the nearest rank above."""
-        if not self._lengths:
-            return None
-        lengths = sorted(self._lengths)
-        reached = np.cumsum([self._lengths[length] for length in lengths])
-        found = {name: lengths[int(np.searchsorted(reached, q * reached[-1]))] for name, q in QUANTILES.items()}
-        return {**found, "max": lengths[-1]}
+    def _chunk_facts(self) -> dict[str, Any]:
+        """Chunks of the split, of a record, characters of one, and the records without."""
+        return {
+            "total": self._chunk_characters.total(),
+            "documents": len(np.unique(self.plain)),
+            "without": self._chunks[0],
+            "record": _quantiles(self._chunks),
+            "characters": _quantiles(self._chunk_characters),
+        }
+
+
+def _quantiles(counted: Counter[int]) -> dict[str, int] | None:
+    """Numbers at the quantiles, the nearest rank above; None of none."""
+    if not counted:
+        return None
+    numbers = sorted(counted)
+    reached = np.cumsum([counted[number] for number in numbers])
+    found = {name: numbers[int(np.searchsorted(reached, q * reached[-1]))] for name, q in QUANTILES.items()}
+    return {**found, "max": numbers[-1]}
 
 
 def _positions(encoded: Encoded) -> dict[str, set[int]]:
