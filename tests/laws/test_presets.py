@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 
 import pytest
 
 from lossmith.config.compose import compose, group_names, preset_names, preset_text
 from lossmith.config.load import load_config, missing_keys, require_complete
+from lossmith.config.schema import Config
 from lossmith.data.template import Template
 from lossmith.errors import ConfigError
 from lossmith.models.families import FAMILIES
@@ -43,13 +45,30 @@ RECIPE_VALUES = {
     "train.gradient_accumulation_steps": 2,
     "data.max_length": 1024,
 }
-BARE = {"causal", "classification"}
-UNLABELLED = {"classification"}
+BARE = {"causal", "classification", "retrieval"}
+UNLABELLED = {"classification", "retrieval"}
+# Classifiers on the chunks of documents, whose encoder is frozen.
+RETRIEVAL = {"criteria/iris", "criteria/mean-pool", "screening/iris", "terms/iris"}
+FOCAL = {"binary_focal": {"weight": 1.0, "gamma": 2.0}}
+IRIS = {**FOCAL, "query_diversity": {"weight": 5.6, "threshold": 0.4}}
+RETRIEVAL_VALUES = {
+    "task.queries": 8,
+    "task.k": 12,
+    "task.temperature": 0.1,
+    "model.base": "sentence-transformers/all-mpnet-base-v2",
+    "data.chunks.size": 3,
+    "data.chunks.overlap": 1,
+    "train.learning_rate": 1e-3,
+    "train.weight_decay": 1e-4,
+    "train.num_train_epochs": 50,
+    "train.early_stopping_patience": 5,
+}
 OTHERS = {
     *("demo/cross-entropy", "demo/mixed"),
     *(f"hate-speech/{name}" for name in ("prompted", "encoder", "lora", "qlora", "quick", "high-capacity")),
     *("hate-speech/memory-efficient", "screening/bce", "screening/weighted", "screening/focal", "terms/unfair"),
     "imbalance",
+    *RETRIEVAL,
 }
 # Recipes for hate speech put LoRA on two projections, whatever the family.
 OWN_TARGETS = ("q_proj", "v_proj")
@@ -60,6 +79,12 @@ TOAST = {
 }
 
 each_recipe = pytest.mark.parametrize("preset", RECIPES)
+
+
+@cache
+def loaded(preset: str, *overrides: str) -> Config:
+    """A configuration that several members of a sweep look at."""
+    return load_config(preset, overrides)
 
 
 def test_the_sweep_sees_every_preset():
@@ -91,15 +116,17 @@ def test_a_preset_says_what_it_is_and_names_known_things(preset: str):
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("model", group_names("model"))
 def test_every_preset_takes_every_model(preset: str, model: str):
-    if preset == "imbalance" and load_config("causal", [f"model={model}"]).model.adapter == "lora":
-        # Its backbone is frozen, so that hundreds of heads are trained on features computed once.
-        with pytest.raises(ConfigError, match="frozen backbone"):
+    retrieval = preset == "retrieval" or preset in RETRIEVAL
+    plain = loaded("retrieval" if model == "tfidf-svd" else "causal", f"model={model}")
+    frozen = plain.model.adapter == "lora" and (retrieval or preset == "imbalance")
+    if frozen or (model == "tfidf-svd" and not retrieval):
+        # Frozen ones learn on vectors that are computed once; what counts words has nothing to fine-tune.
+        with pytest.raises(ConfigError, match="frozen" if frozen else "no model that could be fine-tuned"):
             load_config(preset, [f"model={model}"])
         return
     config = load_config(preset, [f"model={model}"])
-    plain = load_config("causal", [f"model={model}"])
     assert config.model.base == plain.model.base
-    assert config.objective == load_config(preset).objective
+    assert config.objective == loaded(preset).objective
     if model.startswith("scratch-"):
         assert config.model.resolved_adapter == "none"
         assert config.train is None or config.train.learning_rate >= 1e-3
@@ -126,6 +153,31 @@ def test_a_recipe_preset_has_the_documented_values(preset: str):
     assert config.data.fields == {"title": "title", "ingredients": "ingredients", "directions": "directions"}
     assert config.evaluate.metrics[0] == "ingredient_f1"
     assert not config.generate.do_sample
+
+
+@pytest.mark.parametrize("preset", RETRIEVAL)
+def test_a_retrieval_preset_has_the_documented_objective_and_values(preset: str):
+    config = load_config(preset)
+    mean = preset == "criteria/mean-pool"
+    assert config.objective == (FOCAL if mean else IRIS)
+    assert config.task.aggregate == ("mean" if mean else "queries")
+    for path, expected in RETRIEVAL_VALUES.items():
+        value = config
+        for part in path.split("."):
+            value = getattr(value, part)
+        assert value == expected, path
+    by_itself = {"screening/iris": {"recall": ">= 0.95"}}
+    assert config.evaluate.threshold == by_itself.get(preset, {"max": "f1"})
+
+
+def test_terms_are_windows_of_lines_paired_with_every_kind():
+    data = load_config("terms/iris").data
+    assert data.assemble is not None
+    assert data.assemble.model_dump() == {"by": "company", "order": "line_number", "text": "sentence", "window": 60}
+    assert (data.chunks.by, data.cluster) == ("lines", "company")
+    assert list(data.pairs) == load_config("terms/unfair").task.classes
+    own = load_config("terms/iris", ["data.pairs={a: Arbitration.}"]).data.pairs
+    assert own == {"a": "Arbitration."}
 
 
 @each_recipe

@@ -15,6 +15,7 @@ REPLACED_WHOLE = (
     ("data", "fields"),
     ("data", "template"),
     ("data", "files"),
+    ("data", "pairs"),
     ("evaluate", "threshold"),
     ("ablate", "objectives"),
     ("ablate", "models"),

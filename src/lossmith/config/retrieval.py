@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from lossmith.config.objective import WrittenTerm, written_terms
 from lossmith.config.schema import Config
 from lossmith.errors import ConfigError
+from lossmith.names import find_loss
+
+
+def terms_on_queries(config: Config) -> list[WrittenTerm]:
+    """The terms of the objective that read the queries of a retrieval classifier.
+
+    >>> terms = terms_on_queries(Config(objective={"binary_focal": 1.0, "query_diversity": 5.6}))
+    >>> [term.name for term in terms]
+    ['query_diversity']
+    """
+    written = [term for term in written_terms(config.objective) if not term.is_own]
+    return [term for term in written if "queries" in find_loss(term.loss).needs]
 
 
 def check_retrieval(config: Config) -> None:
@@ -16,7 +29,22 @@ def check_retrieval(config: Config) -> None:
                 got=f"task.kind={task.kind}",
                 expected="task.kind=retrieval, or model.pooling=mean, cls or last",
             )
+        if model.base == "tfidf-svd":
+            raise ConfigError(
+                "model.base=tfidf-svd makes vectors of chunks, and no model that could be fine-tuned",
+                got=f"task.kind={task.kind}",
+                expected="task.kind=retrieval, or another base",
+                fix="model=scratch-tiny needs no download either",
+            )
         return
+    _check_frozen(config)
+    if task.aggregate == "mean" and (read := [term.where for term in terms_on_queries(config)]):
+        raise ConfigError(
+            f"{read[0]} reads queries, and task.aggregate=mean has none",
+            got="task.aggregate=mean",
+            expected="task.aggregate=queries, or an objective without it",
+            fix=f"~{read[0]}",
+        )
     if task.query_texts and task.query_init != "texts":
         raise ConfigError(
             "task.query_texts are what queries begin as, and task.query_init says otherwise",
@@ -35,4 +63,17 @@ def check_retrieval(config: Config) -> None:
             got=f"data.label={data.label}",
             expected="data.pairs alone: each of its columns is the label of its criterion",
             fix="data.label=null",
+        )
+
+
+def _check_frozen(config: Config) -> None:
+    """Refuse what would train the encoder: its vectors are computed once."""
+    model = config.model
+    if model.adapter == "lora" or model.load_in_4bit:
+        raise ConfigError(
+            "the encoder of a retrieval classifier is frozen: an adapter would train nothing, and 4-bit weights save "
+            "nothing once its vectors are stored",
+            got="model.adapter=lora" if model.adapter == "lora" else "model.load_in_4bit=true",
+            expected="the encoder as it is; one that was fine-tuned is named by its folder",
+            fix="model.adapter=none" if model.adapter == "lora" else "model.load_in_4bit=false",
         )
