@@ -18,7 +18,7 @@ from torch.distributed.tensor import DTensor
 
 from lossmith.losses import Objective
 from lossmith.models.hidden import output_layer, unwrap
-from lossmith.tasks.causal import CausalForward
+from lossmith.tasks.token_forward import TokenForward
 from tests.models.families import VOCABULARY, build, with_lora
 
 TERMS = {
@@ -63,7 +63,7 @@ def made(case: str):
 def gradients(model, rows: slice, *, processes: int) -> tuple[float, dict[str, Any]]:
     objective, whole = Objective(TERMS), batch_of(slice(None))
     counts = objective.counts(whole["labels"], whole["spans"], whole["examples"])
-    forward = CausalForward(model, real_tokens=VOCABULARY, needs_embeddings=True)
+    forward = TokenForward(model, real_tokens=VOCABULARY, needs_embeddings=True)
     forward.scale = 2.0
     value = forward(model, batch_of(rows)).value(objective, counts=counts)
     # FSDP2 averages over the processes what each of them has added up.

@@ -13,7 +13,7 @@ from lossmith.models.families import FAMILIES
 from lossmith.models.head_check import verify_head
 from lossmith.models.heads import head_of, own_logits
 from lossmith.models.hidden import capture_hidden, output_layer
-from lossmith.tasks.causal import CausalForward
+from lossmith.tasks.token_forward import TokenForward
 from lossmith.tasks.token_parts import TokenParts
 
 from .families import SHAPE, VOCABULARY, WORDS, batch_for, build, with_lora
@@ -50,7 +50,7 @@ def collated(batch):
 
 
 def parts_of(model, batch, *, dense: bool) -> TokenParts:
-    forward = CausalForward(model, real_tokens=VOCABULARY, needs_embeddings=False, dense=dense)
+    forward = TokenForward(model, real_tokens=VOCABULARY, needs_embeddings=False, dense=dense)
     return forward(model, collated(batch))
 
 
@@ -194,7 +194,7 @@ def test_under_ddp_the_dense_path_reaches_every_parameter(batch, tmp_path):
     torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
     try:
         wrapped = nn.parallel.DistributedDataParallel(model)
-        forward = CausalForward(model, real_tokens=VOCABULARY, needs_embeddings=False, dense=True)
+        forward = TokenForward(model, real_tokens=VOCABULARY, needs_embeddings=False, dense=True)
         for _ in range(2):
             model.zero_grad()
             value = forward(wrapped, collated(batch)).value(Objective(TERMS))

@@ -17,7 +17,7 @@ from lossmith.models.head_check import verify_head
 from lossmith.models.load import load_model
 from lossmith.models.precision import choose_precision
 from lossmith.runs import RunFolder
-from lossmith.tasks.causal import CausalForward
+from lossmith.tasks.token_forward import TokenForward
 from lossmith.tasks.token_parts import TokenParts
 from lossmith.train.run import training_state
 
@@ -44,7 +44,7 @@ def losses_of(
     loaded = load_model(model_config, tokenizer, precision=precision, seed=config.seed, training=False)
     batch = _on(batch, precision.device)
     check = verify_head(loaded.model, batch, autocast=precision.autocast)
-    forward = CausalForward(
+    forward = TokenForward(
         loaded.model, real_tokens=len(tokenizer), needs_embeddings=False, dense=check.dense is not None
     )
     with torch.no_grad(), precision.autocast():

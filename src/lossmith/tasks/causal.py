@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from lossmith.config.model import ModelConfig
-from lossmith.losses import Head, Objective, task_span
+from lossmith.losses import Objective, task_span
 from lossmith.models.base_tokenizer import require_end_token
-from lossmith.models.head_check import verify_head
-from lossmith.models.heads import embedding_scale, embedding_trains, head_of, input_embedding, own_logits
-from lossmith.models.hidden import Captured, capture_hidden
 from lossmith.models.load import Loaded, load_model
 from lossmith.tasks.positions import check_positions, check_positions_by_task, unmarked_spans
 from lossmith.tasks.predict import decode_rows, table_of_texts, write_texts
 from lossmith.tasks.rows import Rows
 from lossmith.tasks.task import Given, Progress, Ready, Task
-from lossmith.tasks.token_parts import TokenParts
+from lossmith.tasks.token_forward import ready_forward
 
 
 @dataclass(frozen=True)
@@ -81,59 +77,6 @@ def _intervals(row: Mapping[str, Any]) -> Iterator[tuple[str, int, int, int]]:
             yield each["name"], each["start"], each["end"], each["item"]
 
 
-class CausalForward:
-    """Carries batches through a decoder to the hidden states of their positions, without a vocabulary product.
-
-    `dense` is for a model whose head check says so: its logits are then made by its own layers, at the positions alone.
-    """
-
-    def __init__(self, model: nn.Module, *, real_tokens: int, needs_embeddings: bool, dense: bool = False) -> None:
-        self._capture = capture_hidden(model)
-        self._model = model
-        self._real_tokens = real_tokens
-        self._needs_embeddings = needs_embeddings
-        self._dense = dense
-        self.scale: float | None = None
-
-    def refresh_scale(self) -> float | None:
-        """The spread of the input embeddings, where a term asks; measured anew only while they train."""
-        if self._needs_embeddings and (self.scale is None or embedding_trains(self._model)):
-            self.scale = embedding_scale(self._model, self._real_tokens)
-        return self.scale
-
-    def __call__(self, wrapped: nn.Module, batch: dict[str, Any]) -> TokenParts:
-        """Run `wrapped` (the model as DDP or autocast wrap it) and pick the positions."""
-        inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
-        with self._capture as captured:
-            wrapped(**inputs, use_cache=False)
-        hidden, head = self._read(captured, inputs, mask=batch["mask"])
-        embeddings = None
-        if self._needs_embeddings:
-            scale = self.scale or self.refresh_scale()
-            assert scale is not None
-            embeddings = (input_embedding(self._model), scale)
-        return TokenParts(
-            hidden=hidden,
-            head=head,
-            labels=batch["labels"],
-            spans=batch["spans"],
-            examples=batch["examples"],
-            embeddings=embeddings,
-        )
-
-    def _read(
-        self, captured: Captured, inputs: Mapping[str, Tensor], *, mask: Tensor
-    ) -> tuple[Tensor, Head | Callable[[Tensor], Tensor]]:
-        """Hidden states of the positions, and what makes logits of them."""
-        hidden: Tensor = captured.hidden[:, :-1][mask]
-        if self._dense:
-            return hidden, own_logits(self._model, inputs, autocast=captured.autocast)
-        plain = head_of(self._model)
-        # Under autocast a model's last norm gives fp32 again, which its own output layer would have cast.
-        hidden = hidden if captured.autocast is None else hidden.to(captured.autocast)
-        return hidden, Head(plain.weight, bias=plain.bias, scale=plain.scale, softcap=plain.softcap)
-
-
 def collator(objective: Objective, tokenizer: Any) -> Collator:
     """The collator for the spans and tasks that the objective reads."""
     names = sorted(set(objective.span_names) - {"answer"})
@@ -157,24 +100,8 @@ def load(model: ModelConfig, given: Given, training: bool) -> Loaded:
 
 
 def ready(loaded: Loaded, row: dict[str, Any], objective: Objective, given: Given) -> Ready:
-    """The forward, after a comparison of the engine's logits with the model's own on one row."""
-    device = next(loaded.model.parameters()).device
-    batch = collator(objective, given.tokenizer)([row])
-    first = {name: value.to(device) for name, value in batch.items() if isinstance(value, Tensor)}
-    check = verify_head(loaded.model, first, autocast=given.precision.autocast)
-    forward = CausalForward(
-        loaded.model,
-        real_tokens=len(given.tokenizer),
-        needs_embeddings=objective.needs_embeddings,
-        dense=check.dense is not None,
-    )
-    facts = {
-        "family": check.family,
-        "head": {"path": "dense" if check.dense else "engine", "why": check.dense, "difference": check.difference},
-        "embedding_scale": forward.refresh_scale(),
-    }
-    told = (check.sentence,)
-    return Ready(forward, facts, *(((), told) if check.dense else (told, ())))
+    """The forward, tried on one row."""
+    return ready_forward(loaded, collator(objective, given.tokenizer)([row]), objective, given)
 
 
 def count(objective: Objective, batch: Mapping[str, Any]) -> dict[str, float]:
