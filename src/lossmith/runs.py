@@ -112,6 +112,7 @@ class RunFolder:
     tensorboard = property(lambda self: self.path / "tensorboard")
     checkpoints = property(lambda self: self.path / "checkpoints")
     model = property(lambda self: self.path / "model")
+    evidence = property(lambda self: self.path / "evidence.json")
     report = property(lambda self: self.path / "report.html")
 
     def predictions(self, split: str) -> Path:
@@ -121,6 +122,10 @@ class RunFolder:
     def metrics(self, split: str | None = None) -> Path:
         """The metrics of the evaluated split (None), or of another one."""
         return self.path / ("metrics.json" if split is None else f"metrics.{split}.json")
+
+    def evidence(self, split: str | None = None) -> Path:
+        """What predictions of the evaluated split (None) rest on, or of another one."""
+        return self.path / ("evidence.json" if split is None else f"evidence.{split}.json")
 
     def manifest(self) -> dict[str, Any]:
         """The manifest, empty before the first stage."""

@@ -17,7 +17,6 @@ from lossmith.metrics.evidence import (
     importance,
     log_odds,
     overlap,
-    probability,
     similarity,
     usage,
     weighted_log_odds,
@@ -32,7 +31,6 @@ def test_log_odds_are_those_of_the_probabilities(given: np.ndarray):
     with np.errstate(divide="ignore"):
         expected = np.log(p) - np.log([[np.delete(row, at).sum() for at in range(4)] for row in p])
     np.testing.assert_allclose(log_odds(given, multi_label=False), expected, atol=1e-6)
-    np.testing.assert_allclose(probability(log_odds(given, multi_label=False)), p, atol=1e-9)
 
 
 def test_of_two_classes_importance_is_the_fall_of_one_logit_in_the_direction_of_the_prediction():

@@ -49,6 +49,9 @@ class EvaluateConfig(Group):
     smallest_group: Positive = Field(10, description="records under which a group is too small to judge")
     require: list[str] = Field(default_factory=list, description='gates, as "rouge1 >= 0.3"')
     resamples: Annotated[int, Field(ge=1000)] = 1000
+    evidence_documents: Positive = Field(
+        1000, description="retrieval: records that evidence.json is about, sampled by seed where there are more"
+    )
 
 
 class TrackingConfig(Group):

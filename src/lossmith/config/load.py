@@ -207,5 +207,11 @@ def evaluation_hash(config: Config, manifest: Mapping[str, Any], *, split: str) 
     return _digest([config.evaluate.model_dump(), split, manifest.get("made_from", {}).get(f"predict.{split}")])
 
 
+def evidence_hash(config: Config, manifest: Mapping[str, Any], *, split: str) -> str:
+    """Hash of what decides evidence.json: the predictions that the manifest tells of, and how much of it is asked."""
+    asked = [config.evaluate.evidence_documents, config.evaluate.resamples]
+    return _digest([*asked, split, manifest.get("made_from", {}).get(f"predict.{split}")])
+
+
 def _digest(values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]

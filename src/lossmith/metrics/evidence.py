@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, logsumexp
+from scipy.special import logsumexp
 
 from lossmith.metrics.intervals import RESAMPLES, bootstrap
 from lossmith.metrics.paired import paired_bootstrap
@@ -31,15 +31,6 @@ def log_odds(logits: np.ndarray, *, multi_label: bool) -> np.ndarray:
     columns = np.arange(logits.shape[-1])
     others = [logsumexp(logits[..., columns != column], axis=-1) for column in columns]
     return np.asarray(logits - np.stack(others, axis=-1))
-
-
-def probability(odds: np.ndarray) -> np.ndarray:
-    """Probabilities in 0..1 of log-odds, of any shape.
-
-    >>> probability(np.array([0.0])).tolist()
-    [0.5]
-    """
-    return np.asarray(expit(odds))
 
 
 def importance(whole: np.ndarray, without: np.ndarray, predicted: np.ndarray, *, multi_label: bool) -> np.ndarray:

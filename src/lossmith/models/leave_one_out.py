@@ -48,12 +48,18 @@ def leave_one_out(model: Reader, vectors: Tensor, pair: Tensor | None = None) ->
     the chunks that are read and one more for each query: the time depends on queries and k alone.
     """
     count = len(vectors)
-    if not count:
-        logits = logits_of_parts(model, vectors, torch.zeros(1, 0, dtype=torch.bool, device=vectors.device), pair)
-        none = np.zeros((0, logits.shape[1]))
-        return Left(logits[0], none, np.zeros((0, 0)), np.zeros((0, 0)), np.zeros(0, dtype=bool))
     said = model(vectors[None], torch.ones(1, count, dtype=torch.bool, device=vectors.device), _one(pair))
     weights, cosines = said.weights[0], said.cosines[0]
+    whole = said.logits[0].double().cpu().numpy()
+    without = np.tile(whole, (count, 1))
+    read = (weights > 0).any(dim=0)
+    if bool(read.any()):
+        without[read.cpu().numpy()] = _without(model, vectors, pair, weights=weights, cosines=cosines)
+    return Left(whole, without, weights.double().cpu().numpy(), cosines.double().cpu().numpy(), read.cpu().numpy())
+
+
+def _without(model: Reader, vectors: Tensor, pair: Tensor | None, *, weights: Tensor, cosines: Tensor) -> np.ndarray:
+    """Logits (read chunks, outputs) without each chunk that is read."""
     read = (weights > 0).any(dim=0)
     nearest = torch.where(weights > 0, -torch.inf, cosines).argmax(dim=-1)
     tried = read.clone()
@@ -62,10 +68,7 @@ def leave_one_out(model: Reader, vectors: Tensor, pair: Tensor | None = None) ->
     gone = read[places].nonzero()[:, 0]
     kept = torch.ones(len(gone), len(places), dtype=torch.bool, device=vectors.device)
     kept[torch.arange(len(gone)), gone] = False
-    whole = said.logits[0].double().cpu().numpy()
-    without = np.tile(whole, (count, 1))
-    without[read.cpu().numpy()] = logits_of_parts(model, vectors[places], kept, pair)
-    return Left(whole, without, weights.double().cpu().numpy(), cosines.double().cpu().numpy(), read.cpu().numpy())
+    return logits_of_parts(model, vectors[places], kept, pair)
 
 
 @torch.no_grad()

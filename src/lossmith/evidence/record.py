@@ -1,0 +1,74 @@
+"""The evidence of one prediction as plain data: what `lossmith explain RUN --id ID --json` prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lossmith.evidence.reading import Document, Judge, Reading
+from lossmith.tasks.classified import Scored, told_of
+
+SCHEMA = 1
+
+
+def record_evidence(document: Document, judge: Judge, reading: Reading | None, *, split: str) -> dict[str, Any]:
+    """What a prediction rests on; without a `reading` the row failed, and `error` says why.
+
+    `evidence` holds every chunk that was read, the most important first: `importance` is how far the log-odds of the
+    prediction fall without it (nats), `weight` the mean of the queries' weights on it, `queries` those that read it.
+    `queries` holds what each query read, the largest weight first; none where the mean of all chunks is read.
+    """
+    row, classes = document.row, judge.classes
+    logits = None if reading is None else reading.whole
+    told = told_of(Scored(0, logits, error=row["error"]), row["label"], classes, judge.decision)
+    return {
+        "schema": SCHEMA,
+        "id": row["id"],
+        "split": split,
+        "label": told["label"],
+        "predicted": told["predicted"],
+        "scores": {} if reading is None else {name: told[f"score.{name}"] for name in classes.names},
+        "criterion": row["pair"],
+        "document": {
+            "text": row["prompt"],
+            "chunks": [_place(document, chunk) for chunk in range(len(document.units))],
+        },
+        "queries": [] if reading is None else _queries(reading),
+        "evidence": [] if reading is None else [_evidence(reading, c) for c in reading.order if reading.left.read[c]],
+        "error": row["error"],
+    }
+
+
+def _queries(reading: Reading) -> list[dict[str, Any]]:
+    left = reading.left
+    return [
+        {
+            "query": query,
+            "chunks": [
+                {**_chunk(reading.document, int(chunk)), "weight": float(own[chunk]), "cosine": float(near[chunk])}
+                for chunk in np.argsort(-own, kind="stable")
+                if own[chunk] > 0
+            ],
+        }
+        for query, (own, near) in enumerate(zip(left.weights, left.cosines, strict=True))
+    ]
+
+
+def _evidence(reading: Reading, chunk: int) -> dict[str, Any]:
+    return {
+        **_chunk(reading.document, int(chunk)),
+        "weight": float(reading.weight[chunk]),
+        "importance": float(reading.importance[chunk]),
+        "queries": np.flatnonzero(reading.left.weights[:, chunk] > 0).tolist(),
+    }
+
+
+def _chunk(document: Document, chunk: int) -> dict[str, Any]:
+    place = _place(document, chunk)
+    return {"chunk": chunk, **place, "text": document.row["prompt"][place["start"] : place["end"]]}
+
+
+def _place(document: Document, chunk: int) -> dict[str, int]:
+    start, end = document.units[chunk].tolist()
+    return {"start": start, "end": end}
