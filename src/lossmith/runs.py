@@ -112,7 +112,6 @@ class RunFolder:
     tensorboard = property(lambda self: self.path / "tensorboard")
     checkpoints = property(lambda self: self.path / "checkpoints")
     model = property(lambda self: self.path / "model")
-    evidence = property(lambda self: self.path / "evidence.json")
     report = property(lambda self: self.path / "report.html")
 
     def predictions(self, split: str) -> Path:
