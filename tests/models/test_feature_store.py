@@ -59,6 +59,39 @@ def test_vectors_of_another_width_are_refused(tmp_path: Path) -> None:
     write(tmp_path, 1)
     with pytest.raises(LossmithError, match=r"(?s)another width.*got: 3.*expected: 4"):
         FeatureStore(tmp_path, 4)
+    with pytest.raises(LossmithError, match=r"(?s)other numbers beside.*got: 0.*expected: 2"):
+        FeatureStore(tmp_path, 3, marks=2)
+
+
+def test_numbers_beside_vectors(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path, 3, marks=2)
+    assert store.marks().shape == (0, 2)
+    with store.writing():
+        store.append(keys(1, 2), vectors(1, 2), np.array([[7, -1], [8, 2**30]]))
+    with (tmp_path / "marks.i32").open("ab") as file:
+        file.write(b"left by a killed process")
+    again = FeatureStore(tmp_path, 3, marks=2)
+    assert again.marks().tolist() == [[7, -1], [8, 2**30]]
+    with again.writing():
+        again.append(keys(3), vectors(3), np.array([[9, 9]]))
+    assert again.marks()[store.places(keys(3, 1))].tolist() == [[9, 9], [7, -1]]
+    assert again.keys(since=1) == keys(2, 3)
+    assert again.keys(since=3) == []
+
+
+def test_keys_of_one_first_half_are_told_apart(tmp_path: Path) -> None:
+    alike = [f"{'ab' * 8}{number:016x}" for number in (5, 3, 9)]
+    store = FeatureStore(tmp_path, 3)
+    with store.writing():
+        store.append([*keys(1), *alike, *keys(2)], vectors(1, 5, 3, 9, 2))
+    missing = [f"{'ab' * 8}{7:016x}", "f" * 32, "0" * 32]
+    assert store.places([*reversed(alike), *missing, *keys(2, 1)]).tolist() == [3, 2, 1, -1, -1, -1, 4, 0]
+
+
+def test_readers_do_not_wait_for_a_writer(tmp_path: Path) -> None:
+    writer = write(tmp_path, 1)
+    with writer.writing():
+        assert FeatureStore(tmp_path, 3).places(keys(1)).tolist() == [0]
 
 
 def _add_missing(folder: str, numbers: list[int]) -> None:

@@ -107,14 +107,23 @@ class FeatureStore:
         firsts = np.ascontiguousarray(held[order, 0])
         found = np.searchsorted(firsts, asked[:, 0])
         # Two keys with one first half are as good as never there; a step or two further lies the other.
-        open_ = np.arange(len(asked))
-        while len(open_ := open_[(found[open_] < count)]):
-            open_ = open_[firsts[found[open_]] == asked[open_, 0]]
-            same = held[order[found[open_]], 1] == asked[open_, 1]
-            places[open_[same]] = order[found[open_[same]]]
-            open_ = open_[~same]
-            found[open_] += 1
+        unsure = np.flatnonzero(found < count)
+        while len(unsure):
+            unsure = unsure[firsts[found[unsure]] == asked[unsure, 0]]
+            rows = order[found[unsure]]
+            same = held[rows, 1] == asked[unsure, 1]
+            places[unsure[same]] = rows[same]
+            unsure = unsure[~same]
+            found[unsure] += 1
+            unsure = unsure[found[unsure] < count]
         return places
+
+    def keys(self, *, since: int) -> list[str]:
+        """The keys of the rows from a number on, in order."""
+        with (self.folder / _KEYS).open("rb") as file:
+            file.seek(since * KEY_LENGTH)
+            held = file.read(max(0, len(self) - since) * KEY_LENGTH).decode("ascii")
+        return [held[first : first + KEY_LENGTH] for first in range(0, len(held), KEY_LENGTH)]
 
     def read(self, places: np.ndarray) -> np.ndarray:
         """The vectors of some rows, float32 (rows, width)."""

@@ -1,0 +1,1 @@
+"""Frozen encoders of chunks: texts in, vectors out."""

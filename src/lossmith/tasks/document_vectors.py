@@ -1,0 +1,221 @@
+"""Vectors of the chunks of prepared documents: computed once for each text and encoder, and read from the disk."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lossmith.data.cache import cache_folder
+from lossmith.models.encoders.encoder import ChunkEncoder, Encoded, unit_length
+from lossmith.models.feature_store import FeatureStore, key_of
+from lossmith.tasks.chunk_texts import Documents, key_of_chunk, read_documents, texts_where
+
+logger = logging.getLogger("lossmith")
+
+Progress = Callable[[int, int | None], None]
+# Texts that are encoded and written together: what a killed process has to do again.
+BLOCK_TEXTS = 1024
+# What the store keeps beside a vector: the characters of the text that it stands for, how many vectors of the same text
+# stand before it, and whether the end of the text was not read. The last vector of a text has the text's own key: where
+# a killed process left that one, all are there.
+START, END, BEFORE, CUT = MARKS = range(4)
+
+
+class DocumentVectors:
+    """The vectors of the documents of a prepared file, memory-mapped: memory holds 16 bytes a chunk.
+
+    Every vector has length 1, or is zero where its encoder knows nothing of the text. With an encoder of tokens the
+    units of a document are the tokens of its chunks, otherwise its chunks.
+    """
+
+    def __init__(self, store: FeatureStore, documents: Documents, *, per_token: bool) -> None:
+        self.width, self.folder, self.per_token = store.width, store.folder, per_token
+        self._store, self._until, self._pair_of = store, documents.until, documents.pair_of
+        self._starts, self._ends = documents.starts, documents.ends
+        self._lasts = store.places(documents.keys)
+        self._pairs = store.places([key_of_chunk(text) for text in documents.pairs])
+
+    def __len__(self) -> int:
+        """Rows of the file."""
+        return len(self._pair_of)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker maps the files itself instead of being sent what they hold.
+        return {name: held for name, held in vars(self).items() if name not in ("_vectors", "_marks")}
+
+    def rows(self, row: int) -> np.ndarray:
+        """The vectors of a row's document, float32 (vectors, width); (0, width) for one without chunks."""
+        return np.asarray(self._vectors[self._of_row(row)])
+
+    def pair(self, row: int) -> np.ndarray | None:
+        """The vector of a row's second text, float32 (width,), None where it has none."""
+        which = self._pair_of[row]
+        return None if which < 0 else _directions(self._store, self._pairs[[which]])[0]
+
+    def units(self, row: int) -> np.ndarray:
+        """The characters of the document that each vector of `rows` stands for, int32 (vectors, 2)."""
+        own = self._chunks_of(row)
+        starts, ends = self._starts[own], self._ends[own]
+        if not self.per_token:
+            return np.stack([starts, ends], axis=1)
+        spans = np.asarray(self._marks[self._of_row(row)][:, [START, END]])
+        return spans + np.repeat(starts, self._sizes[own])[:, None]
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Vectors of each row, int64 (rows,)."""
+        until = np.concatenate([[0], np.cumsum(self._sizes)])[self._until]
+        return np.diff(until)
+
+    @cached_property
+    def cut(self) -> int:
+        """Chunks of which the encoder did not read the end."""
+        return int(np.count_nonzero(self._marks[self._lasts, CUT]))
+
+    @cached_property
+    def _vectors(self) -> np.ndarray:
+        return np.asarray(self._store.vectors())
+
+    @cached_property
+    def _marks(self) -> np.ndarray:
+        return np.asarray(self._store.marks())
+
+    @cached_property
+    def _sizes(self) -> np.ndarray:
+        """Vectors of each chunk."""
+        if not self.per_token:
+            return np.ones(len(self._lasts), dtype=np.int64)
+        return self._marks[self._lasts, BEFORE].astype(np.int64) + 1
+
+    def _chunks_of(self, row: int) -> slice:
+        return slice(*self._until[[row, row + 1]].tolist())
+
+    def _of_row(self, row: int) -> np.ndarray:
+        """Where in the store the vectors of a row lie."""
+        own = self._chunks_of(row)
+        lasts = self._lasts[own]
+        return _runs(lasts, self._sizes[own]) if self.per_token else lasts
+
+
+def embed(file: Path, encoder: ChunkEncoder, *, progress: Progress | None = None) -> DocumentVectors:
+    """The vectors of the documents of a prepared file; those that no run has computed yet are computed first.
+
+    They lie in $LOSSMITH_CACHE/chunks, in a folder for each encoder, under the hash of their text: runs, folds and
+    processes share them, a text that occurs often is encoded once, and a killed process goes on where it was. Where
+    all are there the encoder loads no weights. `progress` is told the texts encoded and those to encode.
+    """
+    store = store_of(encoder)
+    documents = read_documents(file)
+    absent = _absent(store, documents.keys)
+    computed = _fill(store, encoder, texts_where(file, absent), count=int(absent.sum()), progress=progress)
+    text_vectors(encoder, documents.pairs)
+    found = DocumentVectors(store, documents, per_token=encoder.per_token)
+    chunks = len(documents.keys)
+    logger.info("vectors of %s chunks (%s): %s computed, the others were there", f"{chunks:,}", file.stem, computed)
+    if found.cut:
+        logger.warning(
+            "the encoder reads %s tokens of a text: it has not seen the ends of %s of %s chunks (%s); "
+            "make data.chunks.size smaller, or take an encoder of longer texts",
+            encoder.longest,
+            f"{found.cut:,}",
+            f"{chunks:,}",
+            file.stem,
+        )
+    return found
+
+
+def text_vectors(encoder: ChunkEncoder, texts: Sequence[str]) -> np.ndarray:
+    """One vector for each text, float32 (texts, width), of length 1: of criteria, or of what a query begins as.
+
+    Through the same store. With an encoder of tokens it is the direction of their mean.
+    """
+    store = store_of(encoder)
+    keys = np.array([key_of_chunk(text) for text in texts], dtype="S")
+    absent = _absent(store, keys)
+    _fill(store, encoder, (texts[number] for number in np.flatnonzero(absent).tolist()), count=int(absent.sum()))
+    return _directions(store, store.places(keys))
+
+
+def store_of(encoder: ChunkEncoder) -> FeatureStore:
+    """Where the vectors of an encoder lie."""
+    return FeatureStore(cache_folder() / "chunks" / encoder.fingerprint[:32], encoder.width, marks=len(MARKS))
+
+
+def _absent(store: FeatureStore, keys: np.ndarray) -> np.ndarray:
+    """Which of the keys, bool (keys,), are to be computed: not there, and the first of their kind."""
+    missing = np.flatnonzero(store.places(keys) < 0)
+    found = np.zeros(len(keys), dtype=bool)
+    found[missing[np.unique(keys[missing], return_index=True)[1]]] = True
+    return found
+
+
+def _fill(
+    store: FeatureStore,
+    encoder: ChunkEncoder,
+    texts: Iterator[str],
+    *,
+    count: int,
+    progress: Progress | None = None,
+) -> int:
+    """Compute the vectors of distinct texts that were not there a moment ago; returns how many were not there yet.
+
+    The right to write is held for one block: a process that wants the same texts comes to each block after the first
+    has written it, and one that wants others takes turns with it.
+    """
+    done = computed = 0
+    rows, written_by_others = len(store), set[str]()
+    while block := list(islice(texts, BLOCK_TEXTS)):
+        done += len(block)
+        with store.writing():
+            written_by_others.update(store.keys(since=rows))
+            keyed = [(key_of_chunk(text), text) for text in block]
+            needed = {key: text for key, text in keyed if key not in written_by_others}
+            if needed:
+                store.append(*_as_rows([*needed], _never_empty([*needed.values()], encoder)))
+            rows = len(store)
+        computed += len(needed)
+        if progress is not None:
+            progress(done, count)
+    return computed
+
+
+def _never_empty(texts: Sequence[str], encoder: ChunkEncoder) -> list[Encoded]:
+    """What an encoder makes of texts; one without tokens has a vector of zeros, so that it is known to be done."""
+    nothing = np.zeros(encoder.width)
+    found = zip(texts, encoder.encode(texts), strict=True)
+    return [each if len(each.vectors) else Encoded.whole(text, nothing) for text, each in found]
+
+
+def _as_rows(keys: Sequence[str], encoded: Sequence[Encoded]) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Keys, vectors of length 1 and marks, as the store takes them."""
+    rows: list[str] = []
+    vectors, marks = [], []
+    for key, found in zip(keys, encoded, strict=True):
+        count = len(found.vectors)
+        rows += [*(key_of(key.encode(), str(number).encode()) for number in range(count - 1)), key]
+        vectors.append(unit_length(found.vectors))
+        marks.append(np.column_stack([found.spans, np.arange(count), np.full(count, int(found.cut))]))
+    return rows, np.concatenate(vectors), np.concatenate(marks)
+
+
+def _directions(store: FeatureStore, places: np.ndarray) -> np.ndarray:
+    """One vector for each text, (texts, width), by the place of its last: the direction of the mean of its own."""
+    vectors, marks = store.vectors(), store.marks()
+    means = [vectors[place - marks[place, BEFORE] : place + 1].mean(axis=0) for place in places.tolist()]
+    return unit_length(np.stack(means)) if means else np.zeros((0, store.width), dtype=np.float32)
+
+
+def _runs(lasts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The numbers of runs, given by their last number and their length, one after another.
+
+    >>> _runs(np.array([8, 5]), np.array([2, 3])).tolist()
+    [7, 8, 3, 4, 5]
+    """
+    within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes), sizes)
+    return np.asarray(np.repeat(lasts, sizes) + within + 1)
