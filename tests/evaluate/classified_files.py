@@ -91,10 +91,12 @@ def write_two(folder: Path, gold: np.ndarray, score: np.ndarray, **more: Any) ->
 
 
 def write_prepared(folder: Path, split: str, texts: Sequence[str], labels: Sequence[Any], **columns: Any) -> Path:
-    """A prepared split: what baselines read of it."""
+    """A prepared split: what baselines read of it; `pair` is the second text of each record, the others are kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    own = {f"keep.{name}": values for name, values in columns.items()}
-    pq.write_table(pa.table({"prompt": list(texts), "label": list(labels), **own}), folder / f"{split}.parquet")
+    own = {name if name == "pair" else f"keep.{name}": values for name, values in columns.items()}
+    ids = [f"r{row}" for row in range(len(texts))]
+    table = {"id": ids, "prompt": list(texts), "label": list(labels), **own}
+    pq.write_table(pa.table(table), folder / f"{split}.parquet")
     return folder
 
 

@@ -169,6 +169,59 @@ def test_a_prior_is_that_of_the_criterion_where_records_name_one(tmp_path):
     assert set(found["criteria"]) == {"age", "dose"}
 
 
+def pairs(size: int, seed: int) -> tuple[list[str], list[str], np.ndarray]:
+    """Documents and the words of a criterion, which most documents meet that hold its first word."""
+    chance = random.Random(seed)
+    asked = [chance.choice(["refund is promised", "refusal is possible"]) for _ in range(size)]
+    texts = [" ".join(chance.choices(PLAIN, k=6) + chance.choices(["refund", "refusal", "x", "y"], k=1)) for _ in asked]
+    gold = [int(one.split()[0] in text.split()) for one, text in zip(asked, texts, strict=True)]
+    return texts, asked, np.array(gold)
+
+
+def test_of_pairs_logistic_regression_reads_the_document_under_its_criterion(tmp_path):
+    for seed, split in enumerate(("train", "test")):
+        texts, asked, gold = pairs(200, seed)
+        write_prepared(tmp_path / "data", split, texts, named(gold), pair=asked)
+    run = write_two(tmp_path / "run", gold, two_scores(gold), prompt=texts)
+    measured = settings(metrics=["roc_auc"], baselines=["tfidf_logistic_regression", "training_prior"])
+    found = evaluate_run(run, measured, prepared=tmp_path / "data")["baselines"]
+    # One count of both texts orders documents alike under every criterion, and reaches .84.
+    assert found["tfidf_logistic_regression"]["roc_auc"]["value"] > 0.95
+    assert found["training_prior"]["roc_auc"]["value"] < 0.65
+
+
+def test_a_criterion_that_training_lacks_is_judged_by_the_words_of_all(tmp_path):
+    texts, asked, gold = pairs(200, 0)
+    write_prepared(tmp_path / "data", "train", texts, named(gold), pair=asked)
+    write_prepared(tmp_path / "data", "test", ["a refund x"] * 20 + ["a food y"] * 20, ["yes"] * 40, pair=["new"] * 40)
+    run = write_two(
+        tmp_path / "run", np.repeat([1, 0], 20), np.full(40, 0.5), prompt=["a refund x"] * 20 + ["a food y"] * 20
+    )
+    measured = settings(metrics=["roc_auc"], baselines=["tfidf_logistic_regression"])
+    found = evaluate_run(run, measured, prepared=tmp_path / "data")["baselines"]
+    assert found["tfidf_logistic_regression"]["roc_auc"]["value"] == 1.0
+
+
+@pytest.mark.parametrize("criteria", ["kept", "the pair alone"])
+def test_a_prior_knows_the_share_of_each_criterion_of_pairs(tmp_path, criteria):
+    gold, asked = np.array([0, 1] * 60), ["Is it old?", "Is it dear?"] * 60
+    kept = {"criterion": ["age", "price"] * 60} if criteria == "kept" else {}
+    for split in ("train", "test"):
+        write_prepared(tmp_path / "data", split, ["x"] * 120, named(gold), pair=asked, **kept)
+    run = write_two(tmp_path / "run", gold, two_scores(gold), **kept)
+    found = evaluate_run(run, settings(metrics=["f1"], baselines="auto"), prepared=tmp_path / "data")
+    assert found["baselines"]["training_prior"]["f1"]["value"] == 1.0
+    assert found["baselines"]["majority_class"]["f1"]["value"] < 1.0
+
+
+def test_texts_without_a_word_have_no_tfidf(tmp_path):
+    gold = np.array([0, 1] * 30)
+    data = write_prepared(tmp_path / "data", "train", ["...", ""] * 30, named(gold))
+    run = write_two(tmp_path / "run", gold, two_scores(gold))
+    found = evaluate_run(run, settings(metrics=["f1"], baselines="auto"), prepared=data)
+    assert found["baselines_absent"]["tfidf_logistic_regression"] == "the records have no text"
+
+
 def test_a_named_run_is_a_baseline_on_every_metric_and_group(tmp_path):
     run, texts, gold = two_run(tmp_path / "runs" / "tuned")
     groups = ["a", "b"] * 100

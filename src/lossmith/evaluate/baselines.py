@@ -67,7 +67,7 @@ def find_baselines(
             found.absent[name] = error.message
     own = [name for name in names if "/" not in name]
     if predictions.classes is not None:
-        decided = class_decisions(own, predictions, prepared, asked)
+        decided = class_decisions(own, predictions, prepared, asked, split=split)
         for name, outcomes in decided.outcomes.items():
             found.given[name] = Baseline(predictions.deciding(outcomes), CLASS_BASELINES[name], "outcomes")
         found.absent.update(decided.absent)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +13,8 @@ import pyarrow.parquet as pq
 
 from lossmith.config.evaluate import EvaluateConfig
 from lossmith.evaluate.predictions import Predictions
-from lossmith.labels import Classes
+from lossmith.evaluate.tfidf import ABSENT_LOGIT, Texts, tfidf_logits
+from lossmith.labels import CRITERION, Classes
 from lossmith.metrics.calibration import fit_temperature
 from lossmith.metrics.outcomes import Outcomes
 from lossmith.metrics.thresholds import choose_thresholds
@@ -29,8 +29,6 @@ CLASS_BASELINES: Mapping[str, str] = {
     **CONSTANTS,
     TFIDF: "logistic regression on TF-IDF of words and word pairs, classes weighted alike",
 }
-CRITERION = "criterion"
-_ABSENT_LOGIT = -1e4  # of a class without a training record
 
 
 @dataclass(frozen=True)
@@ -44,9 +42,11 @@ class Decisions:
 
 @dataclass(frozen=True)
 class _Split:
-    """Texts, classes (records, classes) as masks, and criteria of a prepared split; None where records name none."""
+    """What is read, classes (records, classes) as masks, and the criterion of each record: as a kept column names it,
+    else the second text of its pair; None where records have neither.
+    """
 
-    texts: list[str]
+    read: Texts
     gold: np.ndarray
     criteria: list[str] | None
 
@@ -55,9 +55,9 @@ class _Split:
 
 
 def class_decisions(
-    wanted: Sequence[str], predictions: Predictions, prepared: Path | None, asked: EvaluateConfig
+    wanted: Sequence[str], predictions: Predictions, prepared: Path | None, asked: EvaluateConfig, *, split: str
 ) -> Decisions:
-    """What the baselines say of the records of `predictions`.
+    """What the baselines say of the records of `predictions`, which are of `split`.
 
     They know the training split of the folder `prepared`; thresholds with an aim and a temperature are found on its
     validation split, as the model's are.
@@ -66,7 +66,12 @@ def class_decisions(
     classes = predictions.outcomes.classes
     train = _read(prepared, "train", classes)
     validation = _read(prepared, "validation", classes)
-    tested = _Split(_texts(predictions.table), predictions.outcomes.gold, _criteria(predictions.table, CRITERION))
+    pairs = _pairs_of(predictions.ids, prepared, split)
+    tested = _Split(
+        Texts(_texts(predictions.table), pairs),
+        predictions.outcomes.gold,
+        _criteria(predictions.table, CRITERION) or pairs,
+    )
     for name in wanted:
         reason = _why_not(name, classes, train, tested)
         if reason:
@@ -90,7 +95,7 @@ def _why_not(name: str, classes: Classes, train: _Split | None, tested: _Split) 
         return "there is no prepared training split with labels"
     if name == "always_positive" and not classes.multi_label and classes.positive is None:
         return "there is no one positive class"
-    if name == TFIDF and not (any(train.texts) and any(tested.texts)):
+    if name == TFIDF and not (train.read.hold_words and tested.read.hold_words):
         return "the records have no text"
     return None
 
@@ -119,51 +124,15 @@ def _prior(train: _Split, asked: Sequence[_Split | None], classes: Classes) -> l
         found = np.array([shares.get(one, overall) for one in named]).reshape(len(split), len(overall))
         with np.errstate(divide="ignore"):
             own = np.log(found) - (np.log1p(-found) if classes.multi_label else 0.0)
-        return np.clip(own, _ABSENT_LOGIT, -_ABSENT_LOGIT)
+        return np.clip(own, ABSENT_LOGIT, -ABSENT_LOGIT)
 
     return [None if split is None else logits(split) for split in asked]
 
 
 def _tfidf(train: _Split, asked: Sequence[_Split | None], classes: Classes) -> list[np.ndarray | None]:
-    """Logits of logistic regression on TF-IDF of the training texts, examples of each class weighing alike."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    vectorizer = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b")
-    known = vectorizer.fit_transform(train.texts)
-    if classes.multi_label:
-        fitted = [_fit(known, train.gold[:, place].astype(int)) for place in range(len(classes))]
-    else:
-        fitted = [_fit(known, train.gold.argmax(axis=1))]
-
-    def logits(split: _Split) -> np.ndarray:
-        if not len(split):
-            return np.zeros((0, len(classes)))
-        rows = vectorizer.transform(split.texts)
-        if classes.multi_label:
-            return np.stack([one(rows, 2)[:, 1] for one in fitted], axis=1)
-        return fitted[0](rows, len(classes))
-
-    return [None if split is None else logits(split) for split in asked]
-
-
-def _fit(known: Any, places: np.ndarray) -> Callable[[Any, int], np.ndarray]:
-    """A function from rows and the number of classes to logits (rows, classes)."""
-    from sklearn.linear_model import LogisticRegression
-
-    held = np.unique(places)
-    if len(held) == 1:
-        return lambda rows, width: (
-            np.where(np.arange(width) == held[0], 0.0, _ABSENT_LOGIT) * np.ones((rows.shape[0], 1))
-        )
-    model = LogisticRegression(class_weight="balanced", max_iter=1000).fit(known, places)
-
-    def logits(rows: Any, width: int) -> np.ndarray:
-        found = np.asarray(model.decision_function(rows))
-        own = np.full((len(found), width), _ABSENT_LOGIT)
-        own[:, model.classes_] = np.stack([np.zeros_like(found), found], axis=1) if found.ndim == 1 else found
-        return own
-
-    return logits
+    given = [split.read for split in asked if split is not None]
+    found = iter(tfidf_logits(train.read, train.gold, given, multi_label=classes.multi_label))
+    return [None if split is None else next(found) for split in asked]
 
 
 def _decided(
@@ -205,7 +174,7 @@ def _read(prepared: Path | None, split: str, classes: Classes) -> _Split | None:
     held = pq.read_schema(file).names
     if "label" not in held:
         return None
-    table = pq.read_table(file, columns=["prompt", "label", *([named] if named in held else [])])
+    table = pq.read_table(file, columns=["prompt", "label", *(name for name in (named, "pair") if name in held)])
     labels = table["label"].to_pylist()
     if None in labels:
         return None
@@ -213,7 +182,8 @@ def _read(prepared: Path | None, split: str, classes: Classes) -> _Split | None:
         gold = np.array(labels, dtype=np.int8).reshape(-1, len(classes)) == 1
     else:
         gold = np.array([[one == name for name in classes.names] for one in labels], dtype=bool)
-    return _Split(_texts(table), gold.reshape(-1, len(classes)), _criteria(table, named))
+    pairs = _pairs(table)
+    return _Split(Texts(_texts(table), pairs), gold.reshape(-1, len(classes)), _criteria(table, named) or pairs)
 
 
 def _texts(table: pa.Table) -> list[str]:
@@ -222,3 +192,23 @@ def _texts(table: pa.Table) -> list[str]:
 
 def _criteria(table: pa.Table, column: str) -> list[str] | None:
     return [str(one) for one in table[column].to_pylist()] if column in table.column_names else None
+
+
+def _pairs(table: pa.Table) -> list[str] | None:
+    """The second text of each record, None where no record has one."""
+    if "pair" not in table.column_names or table["pair"].null_count == table.num_rows:
+        return None
+    return [pair or "" for pair in table["pair"].to_pylist()]
+
+
+def _pairs_of(ids: Sequence[str], prepared: Path | None, split: str) -> list[str] | None:
+    """The same of predicted records: a predictions file keeps the document alone."""
+    file = None if prepared is None else prepared / f"{split}.parquet"
+    if file is None or not file.exists() or "pair" not in pq.read_schema(file).names:
+        return None
+    table = pq.read_table(file, columns=["id", "pair"])
+    pairs = _pairs(table)
+    if pairs is None:
+        return None
+    held = dict(zip(table["id"].to_pylist(), pairs, strict=True))
+    return [held.get(one, "") for one in ids]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from lossmith.config.evaluate import EvaluateConfig
-from lossmith.evaluate.class_baselines import CRITERION
 from lossmith.evaluate.measures import Measure, Resampling, figure
 from lossmith.evaluate.predictions import Predictions
+from lossmith.labels import CRITERION
 from lossmith.metrics.outcomes import Outcomes
 from lossmith.metrics.probabilities import reliability
 
