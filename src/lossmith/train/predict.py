@@ -48,17 +48,8 @@ def predict_split(
     name = f"predict.{split}"
     run.update_manifest(made_from={name: None})
     with stage(run, name):
-        device = config.train.device if config.train else "auto"
-        precision = choose_precision(device=device, dtype=config.model.dtype)
-        if config.train is None:
-            model_config, tokenizer = starting_model(config), prepared_tokenizer(prepared)
-        else:
-            _check_template(run, prepared, allow=allow_other_template)
-            model_config = config.model.model_copy(update={"base": str(run.model), "add_tokens": []})
-            tokenizer = load_tokenizer(model_config)
-        task, given = task_of(config), Given(config, prepared, tokenizer, precision)
-        loaded = task.load(model_config, given, False)
-        with precision.autocast():
+        task, loaded, given = open_model(run, config, prepared, allow_other_template=allow_other_template)
+        with given.precision.autocast():
             decision = _decision(run, task, loaded, given)
             outputs = task.answers(loaded, rows, given, progress)
             count, failed = task.write(rows, outputs, run.predictions(split), given, decision)
@@ -66,6 +57,25 @@ def predict_split(
     told = f", {failed} of them failed and kept as rows with their reason" if failed else ""
     logger.info("%d records of %s predicted%s", count, split, told)
     return run.predictions(split)
+
+
+def open_model(
+    run: RunFolder, config: Config, prepared: Prepared, *, allow_other_template: bool = False
+) -> tuple[Task, Loaded, Given]:
+    """The task of a run, its model (the base as it is where nothing is trained) and what it is carried out on.
+
+    Raises InputError for a template that differs from the one the model was trained with, unless it is allowed.
+    """
+    device = config.train.device if config.train else "auto"
+    precision = choose_precision(device=device, dtype=config.model.dtype)
+    if config.train is None:
+        model_config, tokenizer = starting_model(config), prepared_tokenizer(prepared)
+    else:
+        _check_template(run, prepared, allow=allow_other_template)
+        model_config = config.model.model_copy(update={"base": str(run.model), "add_tokens": []})
+        tokenizer = load_tokenizer(model_config)
+    task, given = task_of(config), Given(config, prepared, tokenizer, precision)
+    return task, task.load(model_config, given, False), given
 
 
 def _decision(run: RunFolder, task: Task, loaded: Loaded, given: Given) -> Decision | None:

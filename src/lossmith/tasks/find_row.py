@@ -1,0 +1,56 @@
+"""One prepared row among many, by the id of its record."""
+
+from __future__ import annotations
+
+import heapq
+import os.path
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lossmith.errors import nearest
+
+_COMPARED = 2000  # ids that a misspelt one is compared with
+
+
+def number_of(file: Path, id: str) -> int | None:  # noqa: A002
+    """The number of the first row of a prepared file that is of this record, None where there is none."""
+    ids = pq.read_table(file, columns=["id"]).column("id")
+    number = pc.index(ids, pa.scalar(id, ids.type)).as_py()
+    return None if number < 0 else int(number)
+
+
+def read_row(file: Path, number: int) -> dict[str, Any]:
+    """One row of a prepared file as the training loop has it; reads the group of rows around it alone."""
+    return {"row": number, **row_table(file, number).to_pylist()[0]}
+
+
+def row_table(file: Path, number: int) -> pa.Table:
+    """The same as a table of one row."""
+    parquet = pq.ParquetFile(file)
+    left = number
+    for group in range(parquet.num_row_groups):
+        size = parquet.metadata.row_group(group).num_rows
+        if left < size:
+            return parquet.read_row_group(group).slice(left, 1)
+        left -= size
+    raise IndexError(f"{file} has no row {number}")
+
+
+def near_ids(id: str, known: Iterable[str], *, count: int = 1) -> list[str]:  # noqa: A002
+    """The ids that a misspelt one most likely meant, the likeliest first.
+
+    >>> near_ids("recipes:21", ["recipes:1", "recipes:12", "beeton:21"], count=2)
+    ['recipes:1', 'recipes:12']
+    """
+    # Comparing with every id of a large source would take minutes.
+    compared = heapq.nlargest(_COMPARED, set(known), key=lambda own: (len(os.path.commonprefix([own, id])), own))
+    found: list[str] = []
+    while len(found) < count and (near := nearest(id, compared)) is not None:
+        found.append(near)
+        compared.remove(near)
+    return found
