@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import math
 import random
+from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lossmith.config.load import as_yaml, load_config
+from lossmith.evaluate.run import evaluate_run
+from lossmith.labels import Classes
+from lossmith.runs import RunFolder, write_json, write_text
+
+from .kitchen import history, manifest
 
 SENTENCES = (
     "These terms are between you and Spokes & Co., which lends bicycles in the city.",
@@ -58,7 +71,8 @@ def explained(copies: int = 1, *, queries: int = 8, k: int = 12, hostile: str = 
     text, chunks = cut([*before, *SENTENCES[:5], *([hostile] if hostile else []), *SENTENCES[5:], *after])
     rng = random.Random(7)
     importance = {
-        number: DECISIVE.get(2 * number - len(before) - bool(hostile), 0.001 * rng.random()) for number in range(len(chunks))
+        number: DECISIVE.get(2 * number - len(before) - bool(hostile), 0.001 * rng.random())
+        for number in range(len(chunks))
     }
     found = []
     for query in range(queries):
@@ -70,7 +84,9 @@ def explained(copies: int = 1, *, queries: int = 8, k: int = 12, hostile: str = 
         ]
         found.append({"query": query, "chunks": read})
     evidence = []
-    for number in sorted({one["chunk"] for query in found for one in query["chunks"]}, key=lambda one: -importance[one]):
+    for number in sorted(
+        {one["chunk"] for query in found for one in query["chunks"]}, key=lambda one: -importance[one]
+    ):
         readers = [q for q in found if any(one["chunk"] == number for one in q["chunks"])]
         weight = sum(one["weight"] for q in readers for one in q["chunks"] if one["chunk"] == number) / max(1, queries)
         evidence.append(
@@ -94,3 +110,130 @@ def explained(copies: int = 1, *, queries: int = 8, k: int = 12, hostile: str = 
 def _of(text: str, chunks: list[dict[str, int]], number: int) -> dict[str, Any]:
     span = chunks[number]
     return {"chunk": number, **span, "text": text[span["start"] : span["end"]]}
+
+
+def evidence_of_run(
+    *, queries: int = 8, gain: float = 0.2, alike: tuple[int, int] | None = None, spread: float = 0.05
+) -> dict[str, Any]:
+    """evidence.json: evidence whose deletion costs `gain` more than that of random chunks; `alike` queries are one."""
+    rng = random.Random(3)
+    cosines = [[1.0] * queries for _ in range(queries)]
+    shared = [[1.0] * queries for _ in range(queries)]
+    for one in range(queries):
+        for other in range(one):
+            same = alike == (other, one)
+            cosines[one][other] = cosines[other][one] = 0.97 if same else round(rng.uniform(-0.1, 0.4), 4)
+            shared[one][other] = shared[other][one] = 0.9 if same else round(rng.uniform(0.05, 0.5), 4)
+    sizes = [1, 2, 3, 5, 8]
+    words = ("suspend", "notice", "terminate", "reason", "whenever", "liable", "arbitrator", "station", "photographs")
+    text, chunks = cut(list(SENTENCES))
+    held = [
+        {
+            "query": query,
+            "nearest": [
+                {"id": f"Spokes:{place}", "cosine": 0.8 - 0.05 * place}
+                | _of(text, chunks, (query + place) % len(chunks))
+                for place in range(5)
+            ],
+            "terms": [{"term": words[(query + place) % len(words)], "score": 9.5 - 1.2 * place} for place in range(5)],
+            "usage": {"0": (query + 1) / sum(range(queries + 1)), "1": 1 / queries},
+        }
+        for query in range(queries)
+    ]
+    return {
+        "schema": 1,
+        "split": "test",
+        "n": 240,
+        "queries": held,
+        "similarity": cosines,
+        "overlap": shared,
+        "faithfulness": {
+            "chunks": sizes,
+            "n": 231,
+            "draws": 8,
+            "deletion": {
+                "evidence": [_point(0.09 * place**0.5 + gain, spread) for place in range(5)],
+                "random": [_point(0.09 * place**0.5, spread) for place in range(5)],
+            },
+            "sufficiency": {
+                "evidence": [_point(0.4 - 0.09 * place - gain, spread) for place in range(5)],
+                "random": [_point(0.4 - 0.05 * place, spread) for place in range(5)],
+            },
+            "summary": {"deletion": _point(gain, spread), "sufficiency": _point(-gain, spread)},
+        },
+    }
+
+
+def _point(value: float, spread: float) -> dict[str, Any]:
+    return {"value": value, "low": value - spread, "high": value + spread, "n": 231}
+
+
+CLASSES = Classes(("0", "1"), positive="1", counts={"train": (500, 60)}, examples={"train": 560})
+CRITERIA = ("ends", "changes", "liability")
+
+
+def judged(records: int, *, skill: float, seed: int = 0) -> pa.Table:
+    """Predictions of the retrieval task: excerpts of the terms under three criteria, each with its evidence."""
+    rng = random.Random(seed)
+    rows = []
+    for number in range(records):
+        first = number % (len(SENTENCES) - 9)
+        text, chunks = cut(list(SENTENCES[first : first + 9]))
+        positive = random.Random(f"label {number}").random() < 0.2
+        score = 1 / (1 + math.exp(-(skill * (2.0 if positive else -2.0) + rng.gauss(0, 1))))
+        said = CLASSES.names[score >= 0.5]
+        importance = sorted((rng.gauss(0.3, 0.4) for _ in chunks), reverse=True)
+        rows.append(
+            {
+                "id": f"Spokes:{number // 3}#{CRITERIA[number % 3]}",
+                "cluster": f"Spokes:{number // 3}",
+                "criterion": CRITERIA[number % 3],
+                "prompt": text,
+                "target": CLASSES.names[positive],
+                "prediction": said,
+                "label": CLASSES.names[positive],
+                "predicted": said,
+                "score.0": 1 - score,
+                "score.1": score,
+                "evidence": [
+                    {"chunk": place, **chunks[place], "weight": 1 / (place + 2), "importance": value}
+                    for place, value in enumerate(importance[:5])
+                ],
+                "error": None,
+            }
+        )
+    facts = {"classes": CLASSES.as_json(), "threshold": 0.5, "temperature": None}
+    return pa.Table.from_pylist(rows).replace_schema_metadata({b"lossmith": json.dumps(facts).encode()})
+
+
+def write_judged(folder: Path, table: pa.Table, evidence: dict[str, Any] | None, **evaluate: Any) -> Path:
+    """A finished run around the predictions `table` with its evidence.json, scored by the metrics themselves."""
+    run = RunFolder(folder)
+    config = load_config(
+        {
+            "name": folder.name,
+            "task": {"kind": "retrieval"},
+            "model": {"base": "scratch-tiny"},
+            "data": {
+                "files": "terms.jsonl",
+                "label": "flag",
+                "template": {"text": "{{ text }}", "pair": "{{ criterion }}"},
+            },
+            "objective": {"binary_focal": {"weight": 1.0, "gamma": 2}, "query_diversity": 5.6},
+            "evaluate": {"metrics": ["f1", "roc_auc"], "baselines": ["majority_class"], **evaluate},
+            "train": {"num_train_epochs": 2, "learning_rate": 1e-3},
+        }
+    )
+    write_text(run.config, as_yaml(config))
+    history(run.history, {"binary_focal": 1.0, "query_diversity": 5.6}, lines=40, start=0.6, seed=1)
+    run.predictions("test").parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, run.predictions("test"))
+    write_json(run.manifest_file, manifest({"binary_focal": 1.0, "query_diversity": 5.6}, folder, 0))
+    if evidence is not None:
+        write_json(run.evidence(), evidence)
+    prepared = folder.parent / "prepared"
+    prepared.mkdir(exist_ok=True)
+    rows = table.select(["prompt", "label", "criterion"]).rename_columns(["prompt", "label", "keep.criterion"])
+    pq.write_table(rows.take(list(range(0, len(table), 3))), prepared / "train.parquet")
+    evaluate_run(run, config, prepared=prepared)
+    return folder

@@ -23,6 +23,7 @@ class Line:
     """A named line: (step, value) in order of steps; None breaks it. `style` numbers its colour and dashes.
 
     `sparse` lines (evaluations) are drawn with a dot at each point; where they are not `joined`, with dots alone.
+    `band` is what lies around the line as (step, low, high), in order of steps: an interval.
     """
 
     label: str
@@ -30,6 +31,7 @@ class Line:
     style: int
     sparse: bool = False
     joined: bool = True
+    band: Sequence[tuple[float, float, float]] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ def chart(
         return None
     thinned = [replace(line, points=thin(line.points)) for line in lines]
     values = [value for line in thinned for _, value in line.points if value is not None]
+    values += [bound for line in thinned for _, *bounds in line.band for bound in bounds]
     x_axis = steps_axis([step for line in thinned for step, _ in line.points])
     y_axis = (log_axis(values) if falls else None) or round_axis(values, floor=floor)
     most, kept = (max(len(line.points) for line in group) for group in (lines, thinned))
@@ -111,7 +114,8 @@ def thin(points: Sequence[tuple[float, float | None]], most: int = POINTS) -> li
 def drawing(title: str, lines: Sequence[Line], *, x_axis: Axis, y_axis: Axis) -> Markup:
     """The lines over a grid, stretching with the page."""
     grid = [Markup('<path class="grid" d="M0 {y}H{w}"/>').format(y=_y(y_axis, tick), w=WIDTH) for tick in y_axis.ticks]
-    drawn = [drawn_line(line, x_axis, y_axis) for line in lines]
+    bands = [_band(line, x_axis, y_axis) for line in lines if line.band]
+    drawn = [*bands, *(drawn_line(line, x_axis, y_axis) for line in lines)]
     return Markup('<svg role="img" aria-label="{}" viewBox="0 0 {} {}" preserveAspectRatio="none">{}</svg>').format(
         _spoken(title, lines), WIDTH, HEIGHT, Markup("").join([*grid, *drawn])
     )
@@ -138,6 +142,13 @@ def drawn_line(line: Line, x_axis: Axis, y_axis: Axis) -> Markup:
     dots = "".join(f"M{place[0]:g} {place[1]:g}h0" for place in at if place is not None)
     drawn = Markup('<path class="dots" d="{}" style="stroke:{}"/>').format(dots, colour)
     return strokes + drawn if line.joined else drawn
+
+
+def _band(line: Line, x_axis: Axis, y_axis: Axis) -> Markup:
+    above = [(round(WIDTH * x_axis.at(step), 1), _y(y_axis, high)) for step, _, high in line.band]
+    below = [(round(WIDTH * x_axis.at(step), 1), _y(y_axis, low)) for step, low, _ in reversed(line.band)]
+    path = "L".join(f"{x:g} {y:g}" for x, y in [*above, *below])
+    return Markup('<path class="band-around" d="M{}Z" style="fill:{}"/>').format(path, series(line.style))
 
 
 def _dashes(line: Line) -> str:
@@ -197,6 +208,7 @@ def hover(lines: Sequence[Line], x_axis: Axis, y_axis: Axis, *, at: str) -> dict
                 "label": line.label,
                 "colour": series(line.style),
                 "points": [[step, None if value is None else float(f"{value:.5g}")] for step, value in line.points],
+                "band": {f"{step:g}": [float(f"{low:.5g}"), float(f"{high:.5g}")] for step, low, high in line.band},
             }
             for line in lines
         ],

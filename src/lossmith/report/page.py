@@ -13,6 +13,7 @@ from lossmith.report import provenance, training
 from lossmith.report.classification.section import section
 from lossmith.report.comparison import pairs, verdict_lines
 from lossmith.report.document import render
+from lossmith.report.evidence.section import evidence_section
 from lossmith.report.examples import Chosen, choose
 from lossmith.report.failures import failures
 from lossmith.report.figures import count
@@ -71,6 +72,7 @@ def _content(runs: Sequence[Run], compared: Mapping[str, Any] | None, matcher: M
     found_pairs = pairs(compared, [run.label for run in runs]) if compared else []
     metric = main_metric(runs)
     rows = metric_rows(runs, held)
+    evidence = [one for one in map(evidence_section, runs) if one is not None]
     classified = [section(run, tables.get(run.label)) for run in runs if run.classifies]
     return {
         "title": runs[0].label
@@ -93,6 +95,7 @@ def _content(runs: Sequence[Run], compared: Mapping[str, Any] | None, matcher: M
         "metric_notes": metric_notes(runs),
         "gates": [(run.label, (run.metrics or {}).get("gates") or []) for run in runs],
         "classified": classified,
+        "evidence": evidence,
         "groups": [
             (run.label, *group_tables(run)) for run in runs if (run.metrics or {}).get("groups") and not run.classifies
         ],
@@ -111,10 +114,18 @@ def _content(runs: Sequence[Run], compared: Mapping[str, Any] | None, matcher: M
 
 def _predictions(runs: Sequence[Run]) -> tuple[dict[str, Predictions], dict[str, list[Gap]]]:
     """Predictions by run label, and what is missing by section."""
-    gaps: dict[str, list[Gap]] = {"metrics": [], "history": [], "audit": [], "predictions": [], "provenance": []}
+    gaps: dict[str, list[Gap]] = {
+        "metrics": [],
+        "history": [],
+        "audit": [],
+        "predictions": [],
+        "provenance": [],
+        "evidence": [],
+    }
     sections = {
         "metrics.json": "metrics",
         "audit.json": "audit",
+        "evidence.json": "evidence",
         "manifest.json": "provenance",
         "config.yaml": "provenance",
     }

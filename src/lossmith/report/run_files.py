@@ -36,6 +36,7 @@ class Run:
     metrics: Mapping[str, Any] | None
     other_metrics: Mapping[str, Mapping[str, Any]]
     rejected: Sequence[Mapping[str, Any]]
+    evidence: Mapping[str, Any] | None = None
     gaps: Mapping[str, Gap] = field(default_factory=dict)
 
     @property
@@ -55,6 +56,11 @@ class Run:
         """Whether its records have labels and its predictions are classes."""
         kind = self.setting("task", "kind")
         return kind in TASKS and TASKS[kind].classifies
+
+    @property
+    def retrieves(self) -> bool:
+        """Whether its predictions are made from chunks of a document, and can be explained by them."""
+        return self.setting("task", "kind") == "retrieval"
 
     def setting(self, *path: str) -> Any:
         """A value of the configuration by its path, None where there is none."""
@@ -148,16 +154,20 @@ def read_run(folder: Path, label: str) -> Run:
         found = read(path, _mapping, f"lossmith evaluate {folder} --split {path.name.split('.')[1]}")
         if found is not None:
             others[path.name.removeprefix("metrics.").removesuffix(".json")] = found
+    config = read(files.config, _yaml, again, empty={})
+    task = config.get("task")
+    explained = files.evidence().exists() or (isinstance(task, Mapping) and task.get("kind") == "retrieval")
     return Run(
         label=label,
         files=files,
-        config=read(files.config, _yaml, again, empty={}),
+        config=config,
         manifest=read(files.manifest_file, _mapping, again, empty={}),
         audit=read(files.audit, _mapping, f"lossmith prepare {files.config}"),
         history=read(files.history, read_jsonl, f"lossmith train {files.config}", empty=[]),
         metrics=metrics,
         other_metrics=others,
         rejected=read(files.rejected, read_jsonl, f"lossmith prepare {files.config}", empty=[]),
+        evidence=read(files.evidence(), _mapping, f"lossmith explain {folder}") if explained else None,
         gaps=gaps,
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lossmith.evaluate.class_baselines import CONSTANTS
+from lossmith.report.evidence.section import evidence_verdicts
 from lossmith.report.figures import count
 from lossmith.report.measured import main_metric, plain_name
 from lossmith.report.run_files import Run
@@ -50,6 +51,7 @@ def verdicts(runs: Sequence[Run], failures: Mapping[str, tuple[int, int]]) -> li
                 )
             )
         found.extend(_undefined(run, who))
+        found.extend(evidence_verdicts(run, who))
     return [
         Verdict(one.kind, one.statement[:1].upper() + one.statement[1:], one.detail) if len(runs) == 1 else one
         for one in found

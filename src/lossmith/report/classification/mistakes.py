@@ -10,17 +10,33 @@ import numpy as np
 
 from lossmith.evaluate.predictions import Predictions
 from lossmith.report.classification.outcomes import Outcomes
+from lossmith.report.evidence.of_prediction import Chunk, chunks_of
 from lossmith.report.examples import Passage, passage
 from lossmith.report.figures import count, number
 from lossmith.report.safe_text import clipped
 
 EACH = 5
-_NO_FACTS = ("id", "prompt", "target", "prediction", "error", "label", "predicted", "score.", "label.", "predicted.")
+_NO_FACTS = (
+    "id",
+    "prompt",
+    "target",
+    "prediction",
+    "error",
+    "label",
+    "predicted",
+    "score.",
+    "label.",
+    "predicted.",
+    "evidence",
+)
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """One record: `said` is what was predicted of it with its score, `texts` its prompt and its answer."""
+    """One record: `said` is what was predicted of it with its score, `texts` its prompt and its answer.
+
+    `evidence` is what the prediction rests on, where the file keeps that.
+    """
 
     id: str
     facts: Sequence[tuple[str, str]]
@@ -28,6 +44,7 @@ class Mistake:
     said: str
     score: str
     texts: Sequence[tuple[str, Passage]]
+    evidence: Sequence[Chunk] = ()
 
 
 @dataclass(frozen=True)
@@ -103,4 +120,5 @@ def _mistake(predictions: Predictions, outcomes: Outcomes, row: int, place: int)
         said=named(outcomes.predicted[row]),
         score=f"{names[place]} {number(float(outcomes.scores[row, place]), decimals=3)}",
         texts=[(title, passage(str(text))) for title, text in held if text],
+        evidence=chunks_of(cell("evidence"), str(cell("prompt") or "")),
     )

@@ -138,9 +138,9 @@ def _verdict(record: Mapping[str, Any], evidence: Sequence[Mapping[str, Any]]) -
     if evidence:
         first = evidence[0]
         falls = first["importance"] > 0
-        moved = "falls" if falls else "rises" if first["importance"] < 0 else "does not change"
+        moved = "fall" if falls else "rise" if first["importance"] < 0 else "do not change"
         by = f" by {number(abs(first['importance']))}" if first["importance"] else ""
-        detail = f"Without its first chunk of evidence the logit of this prediction {moved}{by}."
+        detail = f"Without its first chunk of evidence the log-odds of this prediction {moved}{by}."
     if label is None:
         return Verdict("plain", f"{said}; the record has no label", detail)
     right = label == predicted

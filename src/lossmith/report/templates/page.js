@@ -58,7 +58,8 @@
       if (!found.length) return;
       rule.hidden = false;
       rule.style.left = `${100 * share}%`;
-      show(found.map(([line, point]) => [`${line.label}: ${figure(point[1])} at ${chart.at} ${point[0].toLocaleString("en-US")}`, line.colour]),
+      const around = (band) => band ? ` (${figure(band[0])} to ${figure(band[1])})` : "";
+      show(found.map(([line, point]) => [`${line.label}: ${figure(point[1])}${around(line.band[point[0]])} at ${chart.at} ${point[0].toLocaleString("en-US")}`, line.colour]),
         event.clientX, event.clientY);
     });
     area.addEventListener("pointerleave", () => { rule.hidden = true; hide(); });
