@@ -10,13 +10,13 @@ from lossmith.config.data import DataConfig
 from lossmith.data.columns import MISSING, lookup, parse_cell, replace
 from lossmith.data.fields import check_mapping, to_record
 from lossmith.data.normalize import STEPS, normalize, steps_of
-from lossmith.data.records import Record
+from lossmith.data.records import Record, Row
 from lossmith.data.rejection import RecordError
 from lossmith.errors import ConfigError, InputError
 
 
 def record(values: dict[str, Any], **data: Any) -> Record:
-    return to_record(values, DataConfig(**data), place=("a.jsonl", 7), split="train")
+    return to_record(Row(7, values), DataConfig(**data), file="a.jsonl", split="train")
 
 
 def test_dotted_paths_reach_into_objects_and_lists() -> None:

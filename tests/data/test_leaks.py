@@ -38,7 +38,7 @@ def test_pairs_are_those_of_the_definition(texts: list[str], threshold: float) -
         if a < b and parts[a] != parts[b] and texts[a] != texts[b] and jaccard(texts[a], texts[b]) >= threshold - 1e-9
     }
     assert {(int(leak.first), int(leak.second)): pytest.approx(leak.similarity) for leak in found.near} == expected
-    same = {number for number, text in enumerate(texts) if parts[texts.index(text)] != parts[number]}
+    same = {number for number, text in enumerate(texts) if text and parts[texts.index(text)] != parts[number]}
     assert {int(leak.second) for leak in found.exact} == same
 
 
@@ -61,6 +61,10 @@ def test_records_of_one_part_are_no_leak() -> None:
     assert not find_leaks(["a", "b"], ["one and the same text"] * 2, [3, 3])
     assert not find_leaks([], [], [])
     assert not find_leaks(["a", "b"], ["!!!", "..."], [0, 1])
+
+
+def test_empty_texts_share_nothing() -> None:
+    assert not find_leaks(["a", "b", "c"], ["", " \n", ""], [0, 1, 2])
 
 
 def test_normalisation() -> None:

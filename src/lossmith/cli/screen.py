@@ -89,6 +89,8 @@ def print_audit(audit: Mapping[str, Any]) -> None:
     """The audit as tables, then its warnings."""
     head, *lines = audit_table(audit)
     print_rows([dict(zip(head, line, strict=True)) for line in lines])
+    if put := audit.get("assembled"):
+        typer.echo(f"{put['documents']} documents put together from {put['rows']} rows")
     if groups := group_table(audit):
         head, *lines = groups
         rows = [dict(zip(head, line, strict=True)) for line in lines]

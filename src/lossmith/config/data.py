@@ -151,7 +151,16 @@ class DataConfig(Group):
         0.01, description="share of rejected records at which the run stops"
     )
     max_length: Annotated[int, Field(gt=1)] = Field(1024, description="tokens of a record")
+    max_source_length: Annotated[int, Field(gt=1)] | None = Field(
+        None, description="seq2seq: tokens of a source; not given: max_length"
+    )
+    max_target_length: Annotated[int, Field(gt=1)] | None = Field(
+        None, description="seq2seq: tokens of a target; not given: max_length"
+    )
     truncation: Truncation = "drop"
+    end_of_cut_answer: Literal["drop", "keep"] = Field(
+        "drop", description="whether an answer that is cut still ends with the end token, and learns to end there"
+    )
     spans: dict[str, FieldOffsets] = Field(
         default_factory=dict, description="name: {field, offsets}: character offsets into a field"
     )
@@ -164,3 +173,13 @@ class DataConfig(Group):
     template_date: str = Field("2026-01-01", description="the day that a chat template prints as today")
     turns: Literal["all", "last"] = Field("all", description="which assistant turns are answers")
     special_tokens_in_text: Literal["reject", "keep"] = "reject"
+
+    @property
+    def has_clusters(self) -> bool:
+        """Whether records have clusters: by a column, or since documents were put together or paired with criteria."""
+        return self.cluster is not None or self.assemble is not None or bool(self.pairs)
+
+    @property
+    def prompt_length(self) -> int:
+        """Tokens at which a prompt is too long: with the answer, or where sources have a limit of their own, alone."""
+        return self.max_source_length or self.max_length

@@ -9,9 +9,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from lossmith.config.data import Truncation
-from lossmith.data.encode import encode_layout
+from lossmith.data.encode import JOINED, Sides, encode_layout
 from lossmith.data.head_inputs import encode_input, lay_out_inputs
-from lossmith.data.layout import lay_out
 from lossmith.data.rendered import Encoded, HeadText, Rendered
 from lossmith.spans.tokens import Offsets
 
@@ -58,6 +57,7 @@ def describe(
     truncation: Truncation = "drop",
     predicting: bool = False,
     roles: Sequence[tuple[str, int, int]] | None = None,
+    sides: Sides = JOINED,
 ) -> Described:
     """Every token that a template's `encode` keeps of a record, with what it is.
 
@@ -70,9 +70,9 @@ def describe(
         encoded, kept = encode_input(rendered, inputs, **limits)
         offsets, edge = inputs.offsets, len(rendered.text)
     else:
-        layout = lay_out([rendered], tokenizer)[0]
-        encoded, cut = encode_layout(rendered, layout, **limits)
-        kept, offsets, edge = cut.tokens, layout.offsets, len(rendered.prompt)
+        layout = sides.lay_out([rendered], tokenizer)[0]
+        encoded, kept = encode_layout(rendered, layout, **limits, sides=sides)
+        offsets, edge = layout.offsets, len(rendered.prompt)
     names = tokenizer.convert_ids_to_tokens(encoded.input_ids)
     if roles is None:
         roles = [("prompt", 0, edge), ("answer", edge, len(rendered.text))]

@@ -10,9 +10,10 @@ from lossmith.config.data import DataConfig
 from lossmith.data.columns import LIST_JOINT, MISSING, as_text, lookup, parse_cell, replace
 from lossmith.data.labelling import Labelling
 from lossmith.data.normalize import normalize, steps_of
-from lossmith.data.records import FieldSpan, Record
+from lossmith.data.records import FieldSpan, Record, Row
 from lossmith.data.rejection import RecordError
 from lossmith.errors import ConfigError, DataError
+from lossmith.labels import CRITERION
 from lossmith.spans.alignment import align_tokens
 from lossmith.spans.characters import intervals_of
 
@@ -37,52 +38,55 @@ def check_mapping(data: DataConfig) -> None:
 
 
 def to_record(
-    values: Mapping[str, Any],
+    row: Row,
     data: DataConfig,
     *,
-    place: tuple[str, int],
+    file: str,
     split: str,
     labelling: Labelling | None = None,
 ) -> Record:
-    """The record that a row makes; `place` is the name of its source and its line there.
+    """The record that a row with values makes; `file` is the name of its source.
 
-    With a `labelling` the template may read the label's name and words beside the fields. Raises RecordError where a
-    column that the record needs is missing or of the wrong type.
+    With a `labelling` the template may read the label's name and words beside the fields, and in a pair the text of
+    its criterion. Raises RecordError where a column that the record needs is missing or of the wrong type.
     """
-    file, line = place
-    values = parse_columns(values, data)
+    values = parse_columns(row, data)
     steps = steps_of(data.normalize)
     own = {name: _required(values, column) for name, column in data.fields.items()}
     fields: Mapping[str, Any] = own or dict(values)
+    if row.criterion is not None:
+        fields = {**fields, CRITERION: data.pairs[row.criterion]}
     fields = normalize(fields, steps) if steps else fields
     messages = None
     if data.messages is not None:
         messages = normalize(_required(values, data.messages), steps)
     spans = {name: _span(values, fields, name, data) for name in data.spans}
-    label = labelling.read(values) if labelling else _label(values, data)
+    label = labelling.read(values, criterion=row.criterion) if labelling else _label(values, data)
+    kept = {column: _or_none(values, column) for column in data.keep}
     return Record(
-        id=record_id(values, data, place=place),
+        id=record_id(row, data, file=file),
         fields={**fields, **labelling.fields(label)} if labelling else fields,
         split=split,
         group=_group(values, data),
-        cluster=_text_or_none(values, data.cluster),
+        cluster=_text_or_none(values, data.cluster) or _own_cluster(row, data, file),
         task=_text_or_none(values, data.task),
-        keep={column: _or_none(values, column) for column in data.keep},
+        keep=kept if row.criterion is None else {**kept, CRITERION: row.criterion},
         spans={name: span for name, span in spans.items() if span is not None},
         messages=messages,
         label=label,
         weight=None if data.weight is None else _weight(_required(values, data.weight), data.weight),
         unaligned=tuple(name for name, span in spans.items() if span is None),
         file=file,
-        line=line,
+        line=row.line,
     )
 
 
-def parse_columns(values: Mapping[str, Any], data: DataConfig) -> Mapping[str, Any]:
-    """The row with the cells of `data.parse` read.
+def parse_columns(row: Row, data: DataConfig) -> Mapping[str, Any]:
+    """The values of a row with the cells of `data.parse` read.
 
     Raises RecordError for a cell that cannot be read so.
     """
+    values: Mapping[str, Any] = row.values or {}
     for column, how in data.parse.items():
         value = lookup(values, column)
         if isinstance(value, str):
@@ -93,14 +97,29 @@ def parse_columns(values: Mapping[str, Any], data: DataConfig) -> Mapping[str, A
     return values
 
 
-def record_id(values: Mapping[str, Any], data: DataConfig, *, place: tuple[str, int]) -> str:
-    """The record's id: its column, or file and line.
+def record_id(row: Row, data: DataConfig, *, file: str) -> str:
+    """The id of the record that a row makes: of its document, and of the criterion that it is paired with.
 
-    Raises RecordError where the column is missing or empty.
+    A document has the name that it was put together under, the column `data.id`, or file and line. Raises RecordError
+    where the column is missing or empty, or a cell of `data.parse` cannot be read.
     """
+    document = _document_id(row, data, file)
+    return document if row.criterion is None else f"{document}#{row.criterion}"
+
+
+def _own_cluster(row: Row, data: DataConfig, file: str) -> str | None:
+    """The cluster of a record of which no column names one: documents of one value, pairs of one document."""
+    if row.cluster is not None or row.criterion is None:
+        return row.cluster
+    return _document_id(row, data, file)
+
+
+def _document_id(row: Row, data: DataConfig, file: str) -> str:
+    if row.document is not None:
+        return row.document
     if data.id is None:
-        return f"{place[0]}:{place[1]}"
-    text = as_text(_required(values, data.id))
+        return f"{file}:{row.line}"
+    text = as_text(_required(parse_columns(row, data), data.id))
     if text is None:
         raise RecordError(f"empty id: column '{data.id}'")
     return text

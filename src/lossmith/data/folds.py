@@ -46,7 +46,7 @@ def folds_of(data: DataConfig) -> list[FoldConfig]:
                 got=f"data.split.folds: fold {fold.fold}, k {fold.k}",
                 expected=f"a fold from 0 to {fold.k - 1}",
             )
-        if fold.clustered and data.cluster is None:
+        if fold.clustered and not data.has_clusters:
             raise ConfigError(
                 "clustered folds need the cluster of each record", got="data.cluster is null", fix="data.cluster=COLUMN"
             )

@@ -13,7 +13,7 @@ from lossmith.data.rejection import RecordError
 from lossmith.data.rendered import Encoded, HeadText
 from lossmith.data.tokenizer_facts import tokenizer_facts
 from lossmith.errors import DataError
-from lossmith.spans.tokens import Offsets, TokenSpan, token_offsets, token_spans
+from lossmith.spans.tokens import Offsets, kept_spans, token_offsets, token_spans
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -80,15 +80,13 @@ def encode_input(
     if action == "prompt_too_long" and not predicting:
         kept, action = np.ones(len(layout.ids), dtype=bool), "dropped"
     spans, straddles = token_spans(text.spans, layout.offsets, text.text)
-    before = np.concatenate([[0], np.cumsum(kept)])
-    moved = [TokenSpan(s.name, int(before[s.start]), int(before[s.end]), s.item) for s in spans]
     tokens = np.flatnonzero(kept).tolist()
     second = np.flatnonzero(layout.parts[kept] == PAIR)
     encoded = Encoded(
         input_ids=[layout.ids[token] for token in tokens],
         prompt_length=len(tokens),
         supervised=[],
-        spans=[span for span in moved if span.end > span.start],
+        spans=kept_spans(spans, kept),
         prompt=text.prompt,
         target=text.target,
         straddles=straddles,

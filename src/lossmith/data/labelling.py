@@ -28,8 +28,9 @@ class Labelling:
     """Columns, names and words of the labels of a run.
 
     `columns` are one, or the 0/1 columns of labels that do not exclude each other (`multi_label`), in the order of the
-    classes. `declared` are the names of `task.classes`, `positive` is `task.positive`, `words` are what answers a
-    class where that is not its name. `found` are the classes in their order, once they are known.
+    classes; of `data.pairs` they are those of the criteria, of which each record answers one by 0 or 1. `declared` are
+    the names of `task.classes`, `positive` is `task.positive`, `words` are what answers a class where that is not its
+    name. `found` are the classes in their order, once they are known.
     """
 
     columns: tuple[str, ...]
@@ -48,6 +49,8 @@ class Labelling:
         task, label = config.task, config.data.label
         if not config.classifies:
             return None
+        if config.data.pairs:
+            label = list(config.data.pairs)
         if not label:
             raise ConfigError(
                 "a classification needs the label of each record",
@@ -55,7 +58,7 @@ class Labelling:
                 expected="the column that holds it, or the 0/1 columns of labels that do not exclude each other",
                 fix="data.label=COLUMN",
             )
-        multi_label = isinstance(label, list)
+        multi_label = isinstance(label, list) and not config.data.pairs
         columns = tuple(label) if isinstance(label, list) else (label,)
         declared = tuple(task.classes) if task.classes is not None else None
         _check_names(columns if multi_label else declared, where="data.label" if multi_label else "task.classes")
@@ -81,13 +84,15 @@ class Labelling:
         """The classes where they do not wait for the data."""
         return self.columns if self.multi_label else self.declared
 
-    def read(self, values: Mapping[str, Any]) -> Label:
-        """The label of a row: a class's name, or a 0 or 1 for each label.
+    def read(self, values: Mapping[str, Any], *, criterion: str | None = None) -> Label:
+        """The label of a row: a class's name, or a 0 or 1 for each label; in a pair "0" or "1", of its criterion.
 
         Raises RecordError where it is missing, no label, or none of the declared classes.
         """
         if self.multi_label:
-            return tuple(_flag(_cell(values, column), column) for column in self.columns)
+            return tuple(read_flag(_cell(values, column), column) for column in self.columns)
+        if criterion is not None:
+            return self._declared(str(read_flag(_cell(values, criterion), criterion)))
         (column,) = self.columns
         cell = _cell(values, column)
         if isinstance(cell, (list, dict)):
@@ -95,6 +100,9 @@ class Labelling:
         name = as_text(cell)
         if name is None or (isinstance(cell, float) and math.isnan(cell)):
             raise RecordError(f"missing label: column '{column}' is empty")
+        return self._declared(name)
+
+    def _declared(self, name: str) -> str:
         if self.declared is not None and name not in self.declared:
             near = nearest(name, self.declared)
             raise RecordError(
@@ -226,7 +234,16 @@ def _cell(values: Mapping[str, Any], column: str) -> Any:
     return cell
 
 
-def _flag(cell: Any, column: str) -> int:
+def is_flag(cell: Any) -> bool:
+    """Whether a cell is a 0 or a 1, in one of their ways of writing."""
+    return not isinstance(cell, list | dict) and str(as_text(cell)).lower() in _FLAGS
+
+
+def read_flag(cell: Any, column: str) -> int:
+    """The 0 or 1 of a cell.
+
+    Raises RecordError, naming the column, where it is empty or holds something else.
+    """
     text = None if isinstance(cell, (list, dict)) else as_text(cell)
     if text is None and not isinstance(cell, (list, dict)):
         raise RecordError(f"missing label: column '{column}' is empty")

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lossmith.data.rendered import Rendered
 from lossmith.data.tokenizer_facts import end_id, tokenizer_facts
@@ -23,14 +24,16 @@ Pairs = list[tuple[int, int]]
 class Layout:
     """A record before anything is cut: ids, their characters in the text, the prompt's length, the labels.
 
-    `first` counts the tokens at the left (BOS) that stay when a prompt is cut. `offsets` is (tokens, 2), in characters.
+    `offsets` is (tokens, 2), in characters. `added` (tokens,) marks those of the prompt that stay when it is cut (BOS).
+    `apart`: an encoder reads the prompt, and a decoder writes the answer.
     """
 
     ids: list[int]
     offsets: Offsets
     prompt_length: int
     supervised: list[tuple[int, int]]
-    first: int
+    added: NDArray[np.bool_]
+    apart: bool = False
 
 
 def lay_out(rendered: Sequence[Rendered], tokenizer: PreTrainedTokenizerBase) -> list[Layout]:
@@ -101,7 +104,7 @@ def _join(
         supervised[-1] = (supervised[-1][0], len(ids))
     prompt_length = before + starts[len(record.prompt)]
     kept = len(first) if record.append_eos else int(ids[:1] == [tokenizer.bos_token_id])
-    return Layout(ids, offsets, prompt_length, supervised, kept)
+    return Layout(ids, offsets, prompt_length, supervised, np.arange(len(ids)) < kept)
 
 
 def _tokenise(

@@ -66,8 +66,8 @@ def find_leaks(
 ) -> Leaks:
     """What records of different parts (splits, folds) share; all sequences are (records,).
 
-    Texts are the same when they are alike up to case, white space and Unicode form. Memory is that of the words, and of
-    a bounded block of pairs.
+    Texts are the same when they are alike up to case, white space and Unicode form; empty ones share nothing. Memory is
+    that of the words, and of a bounded block of pairs.
 
     >>> found = find_leaks(["a", "b", "c"], ["Salt the soup well now", "salt  the soup well NOW", "peel"], [0, 1, 0])
     >>> [(leak.first, leak.second, leak.similarity) for leak in found.exact], found.near
@@ -80,7 +80,7 @@ def find_leaks(
     exact = [
         Leak(ids[first], ids[row], (int(part[first]), int(part[row])), 1.0)
         for row, first in enumerate(number.tolist())
-        if part[first] != part[row]
+        if part[first] != part[row] and plain[row]
     ]
     _, kept = np.unique(np.column_stack([number, part]), axis=0, return_index=True)
     kept.sort()

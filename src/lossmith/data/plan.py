@@ -162,7 +162,7 @@ def _record_again(
     if row.values is None:
         return None
     try:
-        return to_record(row.values, data, place=(source.name, row.line), split=split, labelling=labelling)
+        return to_record(row, data, file=source.name, split=split, labelling=labelling)
     except RecordError:
         return None
 

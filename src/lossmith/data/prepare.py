@@ -79,13 +79,16 @@ def prepare_data(
     *,
     tokenizer_for: TokenizerFor,
     tokenizer_key: str,
+    apart: bool = False,
     progress: Progress | None = None,
 ) -> Prepared:
     """Tokenised rows of every split, with their audit.
 
     `tokenizer_for` is given a function that yields the training texts each time it is called, and returns the
-    tokenizer, None where documents are cut without one; `tokenizer_key` stands for that tokenizer in the fingerprint. `progress` is told the records done and
-    their number, or None while that is not known. The same inputs are prepared once, by one process; a second waits.
+    tokenizer, None where documents are cut without one; `tokenizer_key` stands for that tokenizer in the fingerprint.
+    With `apart` an encoder reads prompts and a decoder writes answers.
+    `progress` is told the records done and their number, or None while that is not known. The same inputs are prepared
+    once, by one process; a second waits.
 
     Raises DataError where the sources are not as the configuration says, or more than data.max_rejected of the
     records cannot be used.
@@ -93,7 +96,7 @@ def prepare_data(
     data = config.data
     check_mapping(data)
     labelling = Labelling.of(config)
-    template = template_of(config)
+    template = template_of(config, apart=apart)
     if labelling is not None:
         check_label_unread(labelling, data.fields, template.prompt_variables)
     sources = list_sources(data)
@@ -183,15 +186,16 @@ def plan_data(
     return make_plan(sources, data, scanned, seed=config.split_seed, labelling=labelling)
 
 
-def template_of(config: Config) -> AnyTemplate:
-    """What turns the records of a configuration into text: into a prompt and its answer, or into what a head reads, or into
-    a document and its chunks.
-    """
+def template_of(config: Config, *, apart: bool = False) -> AnyTemplate:
+    """What turns records into text: into a prompt and its answer, what a head reads, or a document and its chunks."""
     if config.task.kind == "retrieval":
         return RetrievalTemplate.from_config(config.data)
     if config.reads_texts:
         return HeadTemplate.from_config(config.data)
-    return Template.from_config(config.data)
+    template = Template.from_config(config.data)
+    if config.task.kind == "seq2seq":
+        return template.of_pairs(apart=apart, target_length=config.data.max_target_length or config.data.max_length)
+    return template
 
 
 def _classes(labelling: Labelling | None, plan: Plan, tallies: Mapping[str, Tally]) -> Classes | None:
@@ -252,4 +256,6 @@ def _template_texts(template: AnyTemplate) -> str:
     """What the template writes, for the fingerprint: its texts may lie in files of their own."""
     parts = template.parts if isinstance(template, HeadTemplate | RetrievalTemplate) else template.form.parts
     texts = [type(template).__name__, *((part.label, part.text) for part in parts)]
+    if isinstance(template, Template) and template.sides.apart:
+        texts.append("apart")
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()

@@ -33,12 +33,17 @@ class Problem(NamedTuple):
 class Row(NamedTuple):
     """One record as a source gives it: its values by column, or the reason why it could not be read.
 
-    `line` counts from 1: the line where the record begins in text files, else its number in the source.
+    `line` counts from 1: the line where the record begins in text files, else its number in the source. A document that
+    was put together from rows has a name, `document`, and the cluster that it is of where no column says so. Of rows
+    that are paired with criteria, `criterion` is the column that holds this one's label.
     """
 
     line: int
     values: dict[str, Any] | None
     problem: Problem | None = None
+    document: str | None = None
+    cluster: str | None = None
+    criterion: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from operator import attrgetter
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lossmith.config.data import DataConfig
+from lossmith.data.assemble import assemble
 from lossmith.data.cells import ColumnType
 from lossmith.data.columns import MISSING, column_names, lookup
 from lossmith.data.fields import given_split, to_record
@@ -25,6 +27,7 @@ from lossmith.data.sources.files import Source
 from lossmith.data.sources.formats import check_format, read_rows
 from lossmith.data.splits import UNSPLIT, hash_text, split_of_value
 from lossmith.errors import ConfigError, DataError, nearest
+from lossmith.labels import CRITERION
 
 LOOKED_AT = 100
 LISTED_COLUMNS = 30
@@ -37,7 +40,8 @@ class Scan:
     """What the first pass keeps of the rows, in the order of the sources; arrays are (rows,).
 
     `good` marks records that can be used, `duplicate` those refused for their id alone; hashes of other rows are 0.
-    `labels` are places in `found_labels`, -1 where the task has no labels; `types` those of `cell_columns`.
+    `labels` are places in `found_labels`, -1 where the task has no labels; `types` those of `cell_columns`. `assembled`
+    counts what documents were put together from, empty where none were.
     """
 
     good: np.ndarray
@@ -49,6 +53,7 @@ class Scan:
     labels: np.ndarray
     found_labels: tuple[Label, ...]
     types: Mapping[str, ColumnType]
+    assembled: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -77,8 +82,26 @@ class _Kept:
         self.labels[-1] = self.found_labels.setdefault(label, len(self.found_labels))
 
 
-def iterate(sources: Sequence[Source], data: DataConfig) -> Iterator[tuple[int, Row]]:
-    """Every row of every source, with the number of the source."""
+def iterate(
+    sources: Sequence[Source], data: DataConfig, *, counted: Counter[str] | None = None
+) -> Iterator[tuple[int, Row]]:
+    """Every row of every source, with the number of the source.
+
+    Rows that `data.assemble` puts together come as documents, of which `counted` is told; what `data.pairs` pairs with
+    criteria comes once for each of them.
+    """
+    for number, row in _rows(sources, data, counted):
+        if row.values is None or not data.pairs:
+            yield number, row
+            continue
+        for column in data.pairs:
+            yield number, row._replace(criterion=column)
+
+
+def _rows(sources: Sequence[Source], data: DataConfig, counted: Counter[str] | None) -> Iterator[tuple[int, Row]]:
+    if data.assemble is not None:
+        yield from assemble(sources, data, counted=counted)
+        return
     for number, source in enumerate(sources):
         for row in read_rows(source, data):
             yield number, row
@@ -103,7 +126,8 @@ def scan(
     types = {name: ColumnType() for name in cells}
     kept = _Kept()
     columns: dict[str, None] = {}
-    for number, row in iterate(sources, data):
+    counted: Counter[str] = Counter()
+    for number, row in iterate(sources, data, counted=counted):
         rejections.read += 1
         if progress is not None:
             progress(rejections.read, None)
@@ -121,7 +145,7 @@ def scan(
             labelling.check_number(len(kept.found_labels))
     if unseen and any(kept.good):
         raise _no_such_column(sorted(unseen)[0], columns, data, where="no record")
-    return _finish(kept, types)
+    return replace(_finish(kept, types), assembled=counted)
 
 
 def cell_columns(data: DataConfig, labelling: Labelling | None) -> dict[str, Callable[[Record], Any]]:
@@ -132,7 +156,8 @@ def cell_columns(data: DataConfig, labelling: Labelling | None) -> dict[str, Cal
     columns: dict[str, Callable[[Record], Any]] = {}
     if data.label is not None and labelling is None:
         columns["label"] = attrgetter("label")
-    return columns | {f"keep.{name}": partial(_kept_cell, name) for name in data.keep}
+    kept = [*data.keep, *([CRITERION] if data.pairs else [])]
+    return columns | {f"keep.{name}": partial(_kept_cell, name) for name in kept}
 
 
 def _kept_cell(name: str, record: Record) -> Any:
@@ -145,7 +170,7 @@ def _read(
     problem = row.problem
     if row.values is not None and problem is None:
         try:
-            record = to_record(row.values, data, place=(source.name, row.line), split="train", labelling=labelling)
+            record = to_record(row, data, file=source.name, split="train", labelling=labelling)
         except RecordError as error:
             problem = Problem.of(error)
         else:
@@ -181,11 +206,14 @@ def _finish(kept: _Kept, types: Mapping[str, ColumnType]) -> Scan:
 def _required_columns(data: DataConfig) -> list[tuple[str, str]]:
     """Columns that every record must have, each with the key that names it."""
     labels = [data.label] if isinstance(data.label, str) else data.label or []
+    put_together = data.assemble.model_dump(exclude={"window"}) if data.assemble is not None else {}
     return [
+        *((f"data.assemble.{name}", column) for name, column in put_together.items()),
         *((f"data.fields.{name}", column) for name, column in data.fields.items()),
         *(("data.messages", column) for column in [data.messages] if column),
         *(("data.id", column) for column in [data.id] if column),
         *(("data.label", column) for column in labels),
+        *(("data.pairs", column) for column in data.pairs),
         *(("data.weight", column) for column in [data.weight] if column),
         *((f"data.spans.{name}.offsets", span.offsets) for name, span in data.spans.items() if span.offsets),
         *((f"data.spans.{name}.tokens", span.tokens) for name, span in data.spans.items() if span.tokens),

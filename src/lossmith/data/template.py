@@ -19,15 +19,15 @@ from lossmith.data.chat_template import (
     end_of_turn,
 )
 from lossmith.data.conversation import find_roles, render_conversation, render_prompt
-from lossmith.data.encode import encode_batch
+from lossmith.data.encode import JOINED, Sides, encode_batch
 from lossmith.data.environment import Part
 from lossmith.data.record_text import BareRecord, RecordLike, check_unicode, write_parts
 from lossmith.data.rejection import RecordError
 from lossmith.data.rendered import Encoded, Rendered
-from lossmith.data.template_form import ChatMessages, Form, OwnMessages, PromptAnswer, read_form
+from lossmith.data.template_form import ChatMessages, Form, OwnMessages, PlainText, PromptAnswer, read_form
 from lossmith.data.tokenizer_facts import end_id, tokenizer_facts
 from lossmith.data.turns import Conversation, read_messages, write_messages
-from lossmith.errors import DataError
+from lossmith.errors import ConfigError, DataError
 from lossmith.spans.characters import CharSpan, check_name, number_items
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class TemplateConfig(Protocol):
     messages: str | None
     spans: dict[str, Any]
     special_tokens_in_text: Literal["reject", "keep"]
+    end_of_cut_answer: Literal["drop", "keep"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Template:
     """How a record becomes text: the same in training, prediction, chat and evaluation.
 
     `arguments` go to the chat template; `day` is the date it prints; `field_spans` names spans that records carry as
-    offsets. With `keep_special_tokens` a field may hold the text of a special token.
+    offsets. With `keep_special_tokens` a field may hold the text of a special token. `sides`: how prompt and answer
+    stand to each other.
 
     >>> template = Template(read_form({"prompt": "Cook {{ title }}: ", "answer": "{{ steps | join(' ') }}"}))
     >>> sorted(template.variables)
@@ -66,6 +68,7 @@ class Template:
     day: datetime.date = datetime.date(2026, 1, 1)
     field_spans: frozenset[str] = frozenset()
     keep_special_tokens: bool = False
+    sides: Sides = JOINED
 
     @classmethod
     def from_config(cls, data: TemplateConfig) -> Template:
@@ -77,7 +80,24 @@ class Template:
             day=check_date(data.template_date),
             field_spans=frozenset(check_name(name, where="data.spans") for name in data.spans),
             keep_special_tokens=data.special_tokens_in_text == "keep",
+            sides=Sides(keep_end=data.end_of_cut_answer == "keep"),
         )
+
+    def of_pairs(self, *, apart: bool, target_length: int) -> Template:
+        """The same for a text-to-text task, whose prompts and answers have limits of their own.
+
+        `apart`: an encoder reads the prompt and a decoder writes the answer. Raises ConfigError for a form without two
+        sides.
+        """
+        if isinstance(self.form, PlainText) or (apart and self.writes_chat):
+            raise ConfigError(
+                "an encoder-decoder reads a source and writes a target, and this template has no two texts"
+                if apart
+                else "a text-to-text task needs a source and a target, and this template has one text",
+                got="data.messages or messages" if self.writes_chat else "{text}",
+                expected="data.template={prompt, answer}",
+            )
+        return replace(self, sides=replace(self.sides, apart=apart, answer_length=target_length))
 
     @property
     def variables(self) -> frozenset[str]:
@@ -154,7 +174,14 @@ class Template:
         predicting: bool,
     ) -> list[Encoded | RecordError]:
         """Rendered records as token ids; see `encode_batch`."""
-        return encode_batch(rendered, tokenizer, max_length=max_length, truncation=truncation, predicting=predicting)
+        return encode_batch(
+            rendered,
+            tokenizer,
+            max_length=max_length,
+            truncation=truncation,
+            predicting=predicting,
+            sides=self.sides,
+        )
 
     def training_text(self, record: RecordLike | Mapping[str, Any]) -> str:
         """The text that a new tokenizer learns from: what the template writes, before any chat template."""
@@ -195,6 +222,8 @@ class Template:
         }
         if isinstance(self.form, ChatMessages):
             told["roles"] = [role for role, _ in self.form.messages]
+        if self.sides.apart:
+            told["sides"] = "apart"
         if self.writes_chat:
             told["chat_template"] = self._chat(tokenizer).template
             told["arguments"] = self.arguments

@@ -89,7 +89,7 @@ def write_splits(
     chunked = isinstance(template, RetrievalTemplate)
     end_ids = template.stop_ids(tokenizer)
     judged = None if plan.labelling is None else template.judged_variables
-    tallies = {name: Tally(end_ids, judged=judged) for name in SPLITS}
+    tallies = {name: Tally(end_ids, judged=judged, paired=bool(plan.data.pairs)) for name in SPLITS}
     weighted, answered = plan.data.weight is not None, answers is not None
     schema = schema_of(plan.scan.types, labelling=plan.labelling, weighted=weighted, answered=answered, chunked=chunked)
     cells = cell_columns(plan.data, plan.labelling)
@@ -100,7 +100,7 @@ def write_splits(
         def encode(rendered: list[Any], predicting: bool) -> Sequence[Encoded | Chunked | RecordError]:
             if isinstance(template, RetrievalTemplate):
                 return template.cut(rendered, tokenizer)
-            limit, truncation = plan.data.max_length, plan.data.truncation
+            limit, truncation = plan.data.prompt_length, plan.data.truncation
             return template.encode(rendered, tokenizer, max_length=limit, truncation=truncation, predicting=predicting)
 
         def write(split: str) -> None:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lossmith.config.schema import Config
-from lossmith.data.fields import parse_columns, record_id, to_record
+from lossmith.data.fields import record_id, to_record
 from lossmith.data.labelling import Labelling
 from lossmith.data.plan import Plan, make_plan
 from lossmith.data.prepare import Prepared
@@ -180,16 +180,16 @@ def _record(name: str, row: Row, config: Config, labelling: Labelling | None) ->
     if row.values is None or row.problem is not None:
         return None
     try:
-        return to_record(row.values, config.data, place=(name, row.line), split="train", labelling=labelling)
+        return to_record(row, config.data, file=name, split="train", labelling=labelling)
     except RecordError:
         return None
 
 
 def _own_id(source: Source, row: Row, config: Config) -> str | None:
-    if config.data.id is None or row.values is None:
+    if row.values is None:
         return None
     try:
-        return record_id(parse_columns(row.values, config.data), config.data, place=(source.name, row.line))
+        return record_id(row, config.data, file=source.name)
     except RecordError:
         return None
 

@@ -63,7 +63,9 @@ def leaks_between(files: Mapping[int, Path], *, framed: bool) -> Leaks:
         ids += table["id"].to_pylist()
         clusters += table["cluster"].to_pylist()
         parts += [fold] * len(table)
-        texts += [row["prompt"] or row["target"] or "" for row in table.select(["prompt", "target"]).to_pylist()]
+        # A text that is learned as a whole has no prompt; a document without text has nothing to be compared by.
+        whole = ("prompt", "target") if framed else ("prompt",)
+        texts += [next(filter(None, row.values()), "") for row in table.select(whole).to_pylist()]
     return find_leaks(ids, without_frame(texts) if framed else texts, parts, clusters=clusters)
 
 

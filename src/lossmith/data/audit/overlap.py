@@ -40,7 +40,7 @@ def add_near_duplicates(audit: dict[str, Any], tallies: Mapping[str, Tally]) -> 
         first, second = (tallies[split] for split in pair.split("/"))
         shared["same"] = int(np.isin(second.plain, first.plain).sum())
     kept = [(split, id_, text) for split in SPLITS for id_, text in tallies[split].compared or ()]
-    if len(kept) < sum(tally.records for tally in tallies.values()):
+    if any(tally.compared is None for tally in tallies.values()):
         audit["near_duplicates"] = {"threshold": THRESHOLD, "compared": False, "complete": False, "likest": []}
         return
     parts = [SPLITS.index(split) for split, _, _ in kept]
@@ -75,7 +75,7 @@ def overlap_warnings(audit: Mapping[str, Any]) -> list[str]:
             told.append(f"{of} repeat the text of an earlier one")
     for pair, shared in audit["overlap"].items():
         first, second = pair.split("/")
-        count = audit["splits"][second]["records"]
+        count = audit["splits"][second].get("documents", audit["splits"][second]["records"])
         # The label of a classification is found from a text, whatever a template writes around it.
         for what in ("same",) if "same" in shared else ("texts", "prompts"):
             if shared[what]:

@@ -55,12 +55,15 @@ def summarise(
         "splits": splits,
         "overlap": overlaps(tallies),
     }
+    if plan.data.assemble is not None:
+        audit["assembled"] = {key: plan.scan.assembled.get(key, 0) for key in ("rows", "documents", "tied")}
     if plan.labelling is not None and classes is not None:
         audit["labels"] = label_counts(tallies, plan.labelling, classes.names)
         add_near_duplicates(audit, tallies)
     audit["warnings"] = [
         *doubts,
         *plan.doubts,
+        *_assembly_warnings(audit),
         *_split_warnings(audit),
         *_span_warnings(audit, span_names),
         *(label_warnings(audit, classes.positive) if classes is not None else []),
@@ -94,6 +97,8 @@ def _split_warnings(audit: Mapping[str, Any]) -> list[str]:
         if not count:
             warnings.append(f"the {name} split has no records")
             continue
+        if without := split.get("chunks", {}).get("without"):
+            warnings.append(f"{without} of {count} {name} records have no chunk, so nothing can be found in them")
         if not audit["generates"]:
             continue
         if not split["supervised_tokens"]:
@@ -105,6 +110,16 @@ def _split_warnings(audit: Mapping[str, Any]) -> list[str]:
                 "a model does not learn there to stop"
             )
     return warnings
+
+
+def _assembly_warnings(audit: Mapping[str, Any]) -> list[str]:
+    tied = audit.get("assembled", {}).get("tied", 0)
+    if not tied:
+        return []
+    return [
+        f"{tied} of {audit['assembled']['rows']} rows have the place of the row before them in data.assemble.order, "
+        "so they stay in the order of the files"
+    ]
 
 
 def _span_warnings(audit: Mapping[str, Any], span_names: Collection[str]) -> list[str]:

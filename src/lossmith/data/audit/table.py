@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lossmith.data.audit.labels import label_rows
 from lossmith.data.records import SPLITS
 
 Row = tuple[str, ...]
+
+_QUANTILES = "p50 / p90 / p99 / max"
 
 
 def audit_table(audit: Mapping[str, Any]) -> list[Row]:
@@ -21,16 +23,15 @@ def audit_table(audit: Mapping[str, Any]) -> list[Row]:
     rows: list[Row] = [
         ("", *SPLITS),
         row("records", lambda split: _count(split["records"])),
-        row("tokens", lambda split: _count(split["tokens"])),
-        row("length p50 / p90 / p99 / max", _lengths),
+        *_units(splits, row),
         row("duplicate texts", lambda split: _count(split["duplicates"])),
     ]
     if audit.get("generates", True):
         rows[3:3] = [row("supervised tokens", lambda split: _shared(split["supervised_tokens"], split["tokens"]))]
         rows[5:5] = [row("end of answer supervised", lambda split: _shared(split["end_supervised"], split["records"]))]
-    for key, what in (("repeated", "repeated by weight"), ("clusters", "clusters")):
-        if any(split[key] for split in splits):
-            rows.append((what, *(_count(split[key]) for split in splits)))
+    for key, what in (("repeated", "repeated by weight"), ("documents", "documents"), ("clusters", "clusters")):
+        if any(split.get(key) for split in splits):
+            rows.append((what, *(_count(split.get(key, 0)) for split in splits)))
     for policy in sorted({policy for split in splits for policy in split["truncation"]}):
         counts = (split["truncation"].get(policy, 0) for split in splits)
         rows += [(policy.replace("_", " "), *map(_count, counts))]
@@ -41,6 +42,27 @@ def audit_table(audit: Mapping[str, Any]) -> list[Row]:
     if any(split["straddled_tokens"] for split in splits):
         rows.append(row("tokens across a span's edge", lambda split: _count(split["straddled_tokens"])))
     return rows
+
+
+def _units(
+    splits: Sequence[Mapping[str, Any]], row: Callable[[str, Callable[[Mapping[str, Any]], str]], Row]
+) -> list[Row]:
+    """What records are made of: tokens, or the chunks of a document."""
+    if not any("chunks" in split for split in splits):
+        return [
+            row("tokens", lambda split: _count(split["tokens"])),
+            row(f"length {_QUANTILES}", lambda split: _quantiles(split["length"])),
+        ]
+
+    def chunks(read: Callable[[Mapping[str, Any]], str]) -> Callable[[Mapping[str, Any]], str]:
+        return lambda split: read(split["chunks"]) if "chunks" in split else "-"
+
+    return [
+        row("chunks", chunks(lambda found: _count(found["total"]))),
+        row(f"chunks of a record {_QUANTILES}", chunks(lambda found: _quantiles(found["record"]))),
+        row(f"characters of a chunk {_QUANTILES}", chunks(lambda found: _quantiles(found["characters"]))),
+        row("records without chunks", chunks(lambda found: _count(found["without"]))),
+    ]
 
 
 def overlap_table(audit: Mapping[str, Any]) -> list[Row]:
@@ -69,6 +91,5 @@ def _shared(number: int, total: int) -> str:
     return f"{number:,} ({number / total:.1%})" if total else "-"
 
 
-def _lengths(split: Mapping[str, Any]) -> str:
-    length = split["length"]
-    return "-" if length is None else " / ".join(str(length[name]) for name in ("p50", "p90", "p99", "max"))
+def _quantiles(found: Mapping[str, int] | None) -> str:
+    return "-" if found is None else " / ".join(str(found[name]) for name in ("p50", "p90", "p99", "max"))

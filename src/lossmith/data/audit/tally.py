@@ -16,6 +16,7 @@ from lossmith.data.rendered import Chunked, Encoded
 from lossmith.data.splits import hash_text
 
 COMPARED_RECORDS = 50_000  # of a split; beyond it near-duplicates are not looked for
+COMPARED_CHARACTERS = 1 << 28  # of all their texts
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
@@ -24,11 +25,17 @@ class Tally:
 
     `end_ids` are the tokens that may end an answer. With `judged`, the fields that the label of a classification is
     found from, the records of each label are counted by group, and (id, text) of the first records are kept in
-    `compared`; None says that there were too many to keep.
+    `compared`; None says that there were too many to keep. Records are `paired` where one document comes with several
+    criteria, one after another: it is one text then, and no duplicate of itself.
     """
 
-    def __init__(self, end_ids: Collection[int], *, judged: Collection[str] | None = None) -> None:
+    def __init__(
+        self, end_ids: Collection[int], *, judged: Collection[str] | None = None, paired: bool = False
+    ) -> None:
         self._end_ids = frozenset(end_ids)
+        self._paired = paired
+        self._document = ""
+        self._compared_characters = 0
         self._judged = None if judged is None else sorted(judged)
         self.records = 0
         self.repeated = 0
@@ -93,10 +100,14 @@ class Tally:
         self.labels.setdefault(record.group, Counter())[record.label] += copies
         held = (record.fields.get(name) for name in self._judged or ())
         text = "\n".join(str(value) for value in held if value is not None)
+        if not text.strip() or (self._paired and text == self._document):
+            return
+        self._document = text
         self._plain.append(hash_text(normal_form(text)))
+        self._compared_characters += len(text)
         if self.compared is not None:
             self.compared.append((record.id, text))
-            if len(self.compared) > COMPARED_RECORDS:
+            if len(self.compared) > COMPARED_RECORDS or self._compared_characters > COMPARED_CHARACTERS:
                 self.compared = None
 
     @property
@@ -116,7 +127,7 @@ class Tally:
 
     @property
     def plain(self) -> np.ndarray:
-        """Hashes of the texts that labels are found from, in one case and form, one a record."""
+        """Hashes of the texts that labels are found from, in one case and form, one a record or document with text."""
         return np.array(self._plain, dtype=np.uint64)
 
     @property
@@ -161,6 +172,7 @@ class Tally:
                 }
                 for name in names
             },
+            **({"documents": len(self._plain)} if self._paired else {}),
             **({"chunks": self._chunk_facts()} if self._chunks else {}),
         }
 
@@ -168,7 +180,6 @@ class Tally:
         """Chunks of the split, of a record, characters of one, and the records without."""
         return {
             "total": self._chunk_characters.total(),
-            "documents": len(np.unique(self.plain)),
             "without": self._chunks[0],
             "record": _quantiles(self._chunks),
             "characters": _quantiles(self._chunk_characters),
