@@ -102,6 +102,8 @@ def _term(facts: Mapping[str, Any], *, scratch: bool, by_task: bool, dead: bool)
 
 
 def _reads(facts: Mapping[str, Any], row: LossRow | None) -> str:
+    if row is not None and row.needs == ("queries",):
+        return "queries"
     if row is not None and row.reads != "tokens":
         return row.reads
     return span_words(facts.get("span") or (row.span if row else None))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lossmith.report.evidence.method import chunk_words, encoder_words, reading_words
 from lossmith.report.figures import count, duration, number, percent, size
 from lossmith.report.objective_words import formula
 from lossmith.report.run_files import Run
@@ -24,7 +25,7 @@ def opening_facts(run: Run) -> Facts:
     measured = (run.metrics or {}).get("n")
     facts = [
         ("Task", str(run.setting("task", "kind") or "")),
-        ("Base model", f"{base}, {_adapter(run)}" if base and run.trained else base),
+        *_model(run, base),
         ("Objective", formula(run)),
         ("Records", ", ".join(f"{name} {held:,}" for name, held in counts.items() if isinstance(held, int))),
         ("Training", _schedule(run)),
@@ -137,6 +138,12 @@ def _inside(folder: Path) -> list[tuple[str, str]]:
                 total += sum((Path(parent) / name).stat().st_size for name in names if (Path(parent) / name).exists())
             rows.append((f"{folder.name}/{path.name}/ ({count(files, 'file')})", size(total)))
     return rows
+
+
+def _model(run: Run, base: str) -> Facts:
+    if run.retrieves:
+        return [("Encoder", encoder_words(run)), ("Chunks", chunk_words(run)), ("Reads", reading_words(run))]
+    return [("Base model", f"{base}, {_adapter(run)}" if base and run.trained else base)]
 
 
 def _adapter(run: Run) -> str:

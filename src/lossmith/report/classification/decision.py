@@ -12,6 +12,7 @@ from lossmith.report.run_files import Run
 
 METHODS: Mapping[str, str] = {
     "head": "a head on the model",
+    "retrieval": "a classifier on chunks of the document",
     "label_words": "likelihood of each label's words",
     "json_answer": "a JSON answer, strictly read",
 }
@@ -19,7 +20,7 @@ METHODS: Mapping[str, str] = {
 
 def decision_facts(run: Run, outcomes: Outcomes | None, classes: Classes | None) -> list[tuple[str, str]]:
     """Facts as (name, words), those that are not known left out."""
-    method = str(run.setting("task", "method") or "head")
+    method = "retrieval" if run.retrieves else str(run.setting("task", "method") or "head")
     facts = [
         ("Method", METHODS.get(method, method)),
         ("Labels" if classes and classes.multi_label else "Classes", ", ".join(classes.names) if classes else ""),

@@ -110,7 +110,7 @@ def _carries(query: Mapping[str, Any]) -> str:
     """The classes that a query does most for."""
     usage = {name: share for name, share in (query.get("usage") or {}).items() if share is not None}
     order = sorted(usage, key=lambda name: -usage[name])[:_NAMED]
-    return ", ".join(f"{percent(usage[name])} of {name}" for name in order)
+    return ", ".join(f"{percent(usage[name])} of what speaks for “{name}”" for name in order)
 
 
 def _pairs(matrix: Sequence[Sequence[float | None]]) -> dict[tuple[int, int], float]:
@@ -147,8 +147,9 @@ def _most_used(queries: Sequence[Mapping[str, Any]]) -> str:
         shares = {query["query"]: query["usage"][name] for query in queries if query["usage"].get(name) is not None}
         order = sorted(shares, key=lambda query: -shares[query])[:_NAMED]
         if order:
-            told.append(f"for {name} {', '.join(f'{query} ({percent(shares[query])})' for query in order)}")
-    return f"Most of the evidence comes from queries: {'; '.join(told)}." if told else ""
+            named = ", ".join(f"{query} ({percent(shares[query])})" for query in order)
+            told.append(f"for “{name}” {'query' if len(order) == 1 else 'queries'} {named}")
+    return f"Most speaks {'; '.join(told)}." if told else ""
 
 
 def _idle(queries: Sequence[Mapping[str, Any]]) -> list[int]:
