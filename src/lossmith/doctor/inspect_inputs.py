@@ -49,7 +49,7 @@ def with_inputs(shown: Inspection, subject: Subject, found: Found, template: Hea
         tokens=tokens,
         spans=list(dict.fromkeys([*(s["name"] for s in row["spans"]), *sorted(template.span_names)])),
         labelled=replace(labelled, cut=_cut(fresh, subject, tokenizer) if fresh is not None else None),
-        terms=[TermReading(one.name, one.weight, ("class head",), len(collate.head.names)) for one in objective.terms],
+        terms=[TermReading(one.name, one.weight, ("class head",), len(collate.truth.head.names)) for one in objective.terms],
         batch=_batch(collated),
         disagreements=wrong,
         notes=[*shown.notes, *notes],
@@ -63,8 +63,8 @@ def with_inputs(shown: Inspection, subject: Subject, found: Found, template: Hea
 
 def _expected(row: Mapping[str, Any], collate: ClassCollator) -> list[float]:
     """The row's label as the outputs of the head have it: the class's place, or 0 and 1."""
-    label, head = row["label"], collate.head
-    if collate.classes.multi_label:
+    label, head = row["label"], collate.truth.head
+    if collate.truth.classes.multi_label:
         return [float(one) for one in label]
     if head.activation == "softmax":
         return [float(head.names.index(label))]

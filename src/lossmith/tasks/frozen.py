@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from lossmith.models.features import FrozenBackbone, fill, key_of_text
 from lossmith.models.load import Loaded
 from lossmith.models.modes import evaluating
 from lossmith.tasks.rows import Rows
-from lossmith.tasks.task import Collate, Forward, Given, Parts
+from lossmith.tasks.task import Collate, Forward, Given, Parts, Pieces
 
 logger = logging.getLogger("lossmith")
 
@@ -75,22 +75,15 @@ class FeatureForward:
         return self.forward.refresh_scale()
 
 
-@dataclass(frozen=True)
-class Pieces:
-    """What training goes through: rows by split, batches of them, their way through the model, and facts to keep."""
-
-    rows: Mapping[str, Rows]
-    collate: Collate
-    forward: Forward
-    facts: Mapping[str, Any]
-
-
 def on_features(taken: Pieces, loaded: Loaded, given: Given) -> Pieces:
-    """The same with features in the place of texts; what is not in the store yet is computed first, in eval mode.
+    """The same with features in the place of texts where the backbone is frozen; what is not in the store yet is
+    computed first, in eval mode.
 
     Rows without tokens, which hold an error, have none. Raises ConfigError where the head reads more of its backbone
     than one vector.
     """
+    if not given.config.model.freeze_backbone or not any((own.lengths > 0).any() for own in taken.rows.values()):
+        return taken
     device = next(loaded.model.parameters()).device
     rows = taken.rows
 
