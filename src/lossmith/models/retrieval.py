@@ -149,7 +149,7 @@ class RetrievalClassifier(nn.Module):
                 weights, cosines, chosen = _all_alike(vectors, mask)
             else:
                 weights, cosines, chosen = self._looked_up(vectors, mask, pair)
-            return Retrieved(self._decided(weights @ vectors, pair), weights, cosines, chosen)
+            return Retrieved(self.decided(weights @ vectors, pair), weights, cosines, chosen)
 
     def directions(self, pair: Tensor | None = None) -> Tensor:
         """Where the queries look, unit vectors: (queries, width), or (documents, queries, width) under criteria."""
@@ -170,7 +170,7 @@ class RetrievalClassifier(nn.Module):
         chosen = torch.zeros_like(real).scatter(-1, places, there)
         return weights, cosines.masked_fill(~real, 0.0), chosen
 
-    def _decided(self, answers: Tensor, pair: Tensor | None) -> Tensor:
+    def decided(self, answers: Tensor, pair: Tensor | None) -> Tensor:
         """Logits (documents, outputs) of answers (documents, queries, width)."""
         read = [answers.flatten(1)]
         if self.shape.criterion == "text":

@@ -87,6 +87,16 @@ class Ready:
 
 
 @dataclass(frozen=True)
+class Pieces:
+    """What rows go through: rows by split, batches of them, their way through the model, and facts to keep."""
+
+    rows: Mapping[str, Rows]
+    collate: Collate
+    forward: Forward
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Task:
     """The pieces of a task.
 
@@ -98,6 +108,8 @@ class Task:
     collator(objective, given): rows to a batch, of which the loops read `rows` and `tokens`.
     count(objective, batch): the denominator of each term in a batch, before its forward pass.
     ready(loaded, row, objective, given): the forward, tried on one row.
+    stored(pieces, loaded, given): the same with rows that hold stored vectors where a frozen part of the model would
+    run; what is not in the store yet is computed first. None for a task without such a part.
     answers(loaded, rows, given, progress): what the model says of each row, in order; `scored(logits, given)` the same
     from logits by row number that an evaluation has seen, None where there are none.
     write(rows, answers, path, given, decision): the predictions file; returns rows and failures. table: the same in
@@ -117,10 +129,13 @@ class Task:
     write: Callable[[Rows, Iterator[Any], Path, Given, Any], tuple[int, int]]
     table: Callable[[Rows, Iterator[Any], Given, Any], pa.Table]
     figures: tuple[str, ...] = ()
+    stored: Callable[[Pieces, Loaded, Given], Pieces] | None = None
     scored: Callable[[Mapping[int, np.ndarray], Given], Iterator[Any]] | None = None
 
 
 def task_of(config: Config) -> Task:
-    """The task that a configuration names, carried out by its method."""
-    task: Task = load_attribute(TASKS[config.task.kind].way(config.task.method).pieces, what="task")
-    return task
+    """The task that a configuration names, carried out by its method, or as its base asks for."""
+    found: Task | Callable[[Config], Task] = load_attribute(
+        TASKS[config.task.kind].way(config.task.method).pieces, what="task"
+    )
+    return found if isinstance(found, Task) else found(config)

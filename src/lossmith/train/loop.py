@@ -23,10 +23,9 @@ from lossmith.models.precision import Precision, choose_precision
 from lossmith.models.save import save_model
 from lossmith.names import load_attribute
 from lossmith.runs import RunFolder, write_json
-from lossmith.tasks.frozen import Pieces, on_features
 from lossmith.tasks.prepare import prepared_tokenizer, starting_model
 from lossmith.tasks.rows import Rows, sample
-from lossmith.tasks.task import Given, Task, task_of
+from lossmith.tasks.task import Given, Pieces, Task, task_of
 from lossmith.train.arguments import (
     enable_gradient_checkpointing,
     greater_is_better,
@@ -89,8 +88,8 @@ def build_trainer(
     ready = task.ready(loaded, rows["train"][0], objective, given)
     _say(ready.notes, ready.warnings, warn=warn)
     taken = Pieces(rows, task.collator(objective, given), ready.forward, ready.facts)
-    if config.model.freeze_backbone:
-        taken = on_features(taken, loaded, given)
+    if task.stored is not None:
+        taken = task.stored(taken, loaded, given)
     run.update_manifest(
         model=_model_facts(config, loaded, more=taken.facts),
         objective=objective_facts(objective, counted),
