@@ -1,7 +1,8 @@
-"""What must hold together in a configuration where documents are cut to chunks, assembled, or paired with criteria."""
+"""What must hold together in a configuration of a classifier that looks among the chunks of a document."""
 
 from __future__ import annotations
 
+from lossmith.config.documents import check_documents
 from lossmith.config.objective import WrittenTerm, written_terms
 from lossmith.config.schema import Config
 from lossmith.errors import ConfigError
@@ -21,7 +22,8 @@ def terms_on_queries(config: Config) -> list[WrittenTerm]:
 
 def check_retrieval(config: Config) -> None:
     """Raise ConfigError for keys of the retrieval task that contradict each other, or that another task was given."""
-    task, model, data = config.task, config.model, config.data
+    task, model = config.task, config.model
+    check_documents(config)
     if task.kind != "retrieval":
         if model.pooling == "tokens":
             raise ConfigError(
@@ -56,13 +58,6 @@ def check_retrieval(config: Config) -> None:
             "task.query_init=texts needs texts, at most one for each query",
             got=f"{len(task.query_texts)} texts, task.queries={task.queries}",
             expected="task.query_texts=[...]; queries beyond them begin at centres of training chunks",
-        )
-    if data.pairs and data.label:
-        raise ConfigError(
-            "data.pairs and data.label both say what the label is",
-            got=f"data.label={data.label}",
-            expected="data.pairs alone: each of its columns is the label of its criterion",
-            fix="data.label=null",
         )
 
 

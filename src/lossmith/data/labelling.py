@@ -11,7 +11,7 @@ from lossmith.config.schema import Config
 from lossmith.data.columns import MISSING, as_text, lookup
 from lossmith.data.rejection import RecordError
 from lossmith.errors import ConfigError, DataError, nearest, unknown_name
-from lossmith.labels import Classes
+from lossmith.labels import CRITERION, Classes
 
 Label = str | tuple[int, ...]
 
@@ -206,6 +206,17 @@ def check_label_unread(labelling: Labelling, fields: Mapping[str, str], prompt_v
                 expected="the label in the answer alone, or nowhere",
                 fix=f"take {{{{ {name} }}}} out of data.template, or give the field another name",
             )
+
+
+def check_criterion_read(pairs: Mapping[str, str], prompt_variables: Collection[str]) -> None:
+    """Refuse a template to which all criteria of a document look alike; raises ConfigError."""
+    if pairs and CRITERION not in prompt_variables:
+        raise ConfigError(
+            "data.pairs makes a record for each criterion, and data.template does not read which",
+            got=f"a template of {', '.join(sorted(prompt_variables)) or 'no field'}",
+            expected=f"{{{{ {CRITERION} }}}}, the text of the record's criterion",
+            fix=f"data.template.pair='{{{{ {CRITERION} }}}}'",
+        )
 
 
 def _check_names(names: Sequence[str] | None, *, where: str) -> None:

@@ -19,7 +19,7 @@ from lossmith.data.fields import check_mapping
 from lossmith.data.fingerprint import FileFacts, fingerprint, hash_files
 from lossmith.data.head_template import HeadTemplate
 from lossmith.data.label_answers import LabelAnswers
-from lossmith.data.labelling import Labelling, check_label_unread
+from lossmith.data.labelling import Labelling, check_criterion_read, check_label_unread
 from lossmith.data.plan import Plan, make_plan, planned_records, reject_duplicates
 from lossmith.data.records import SPLITS
 from lossmith.data.rejected import Rejections
@@ -99,6 +99,7 @@ def prepare_data(
     template = template_of(config, apart=apart)
     if labelling is not None:
         check_label_unread(labelling, data.fields, template.prompt_variables)
+        check_criterion_read(data.pairs, template.prompt_variables)
     sources = list_sources(data)
     files = hash_files(sources, cache_folder())
     key = fingerprint(config, sources, files, keys=[tokenizer_key, _template_texts(template)])
