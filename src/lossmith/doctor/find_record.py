@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
-import os.path
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lossmith.config.schema import Config
@@ -25,10 +21,9 @@ from lossmith.data.scan import iterate, scan
 from lossmith.data.sources.files import Source, list_sources
 from lossmith.doctor.inspection import Status
 from lossmith.doctor.subject import Subject
-from lossmith.errors import DataError, InputError, nearest, unknown_name
+from lossmith.errors import DataError, InputError, unknown_name
 from lossmith.runs import read_jsonl
-
-_COMPARED = 2000  # ids that a misspelt one is compared with
+from lossmith.tasks.find_row import near_ids, numbers_of, read_row
 
 
 @dataclass(frozen=True)
@@ -87,29 +82,15 @@ def _prepared(subject: Subject, id: str, *, split: str | None) -> Found | None: 
         file = subject.prepared.split_file(name)
         if file is None:
             continue
-        ids = pq.read_table(file, columns=["id"]).column("id")
-        number = pc.index(ids, pa.scalar(id, ids.type)).as_py()
-        if number < 0:
+        numbers = numbers_of(file, id)
+        if not numbers:
             continue
-        row = read_row(file, number)
-        copies = int(pc.sum(pc.equal(ids, id)).as_py())
+        row = read_row(file, numbers[0])
         source = _in_sources(subject, id) if subject.readable else None
         record = replace(source.record, split=name) if source and source.record else None
         status: Status = "failed" if row.get("error") else "prepared"
-        return Found(id, name, status, row, record, copies, row.get("error"))
+        return Found(id, name, status, row, record, len(numbers), row.get("error"))
     return None
-
-
-def read_row(file: Path, number: int) -> dict[str, Any]:
-    """One row of a prepared file as the training loop has it; reads the group of rows around it alone."""
-    parquet = pq.ParquetFile(file)
-    left = number
-    for group in range(parquet.num_row_groups):
-        size = parquet.metadata.row_group(group).num_rows
-        if left < size:
-            return {"row": number, **parquet.read_row_group(group).slice(left, 1).to_pylist()[0]}
-        left -= size
-    raise IndexError(f"{file} has no row {number}")
 
 
 def _not_prepared(subject: Subject, id: str) -> Found:  # noqa: A002
@@ -215,12 +196,10 @@ def _unknown(subject: Subject, id: str) -> InputError:  # noqa: A002
     else:
         files = [file for name in SPLITS if (file := subject.prepared.split_file(name))]
         known = [str(own) for file in files for own in pq.read_table(file, columns=["id"]).column("id").to_pylist()]
-    # Comparing with every id of a large source would take minutes.
-    compared = heapq.nlargest(_COMPARED, set(known), key=lambda own: len(os.path.commonprefix([own, id])))
-    near = nearest(id, compared)
+    near = near_ids(id, known)
     return InputError(
         f"there is no record '{id}'",
         got=f"--id {id}",
         expected=f"one of {len(known)} records, such as '{known[0]}'" if known else "the id of a record",
-        fix=f"did you mean '{near}'?" if near else "leave out --id for the first record of the split",
+        fix=f"did you mean '{near[0]}'?" if near else "leave out --id for the first record of the split",
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 
-from lossmith.labels import Classes
+from lossmith.labels import CRITERION, Classes
 from lossmith.metrics.evidence import by_importance, importance
 from lossmith.models.leave_one_out import Left, Reader, leave_one_out
 from lossmith.tasks.classified import Decision
@@ -18,11 +18,19 @@ from lossmith.tasks.classified import Decision
 
 @dataclass(frozen=True)
 class Judge:
-    """How logits of a head become what is predicted: the classes that it has outputs for, and a decision."""
+    """How logits of a head become what is predicted: the classes that it has outputs for, and a decision.
+
+    has_queries: whether chunks are read by queries, not all alike.
+    """
 
     classes: Classes
     decision: Decision
     outputs: tuple[str, ...]
+    has_queries: bool = True
+
+    def of(self, row: Mapping[str, Any]) -> Judge:
+        """What decides on a prepared row, whose criterion may have a threshold of its own."""
+        return replace(self, decision=self.decision.of(row.get(f"keep.{CRITERION}")))
 
     def of_classes(self, logits: np.ndarray) -> np.ndarray:
         """Logits (..., classes) of a head's (..., outputs); one sigmoid output stands against 0."""

@@ -42,6 +42,8 @@ def record_evidence(document: Document, judge: Judge, reading: Reading | None, *
 
 def _queries(reading: Reading) -> list[dict[str, Any]]:
     left = reading.left
+    if not reading.judge.has_queries:
+        return []
     return [
         {
             "query": query,
@@ -56,11 +58,12 @@ def _queries(reading: Reading) -> list[dict[str, Any]]:
 
 
 def _evidence(reading: Reading, chunk: int) -> dict[str, Any]:
+    readers = np.flatnonzero(reading.left.weights[:, chunk] > 0) if reading.judge.has_queries else np.zeros(0, int)
     return {
         **_chunk(reading.document, int(chunk)),
         "weight": float(reading.weight[chunk]),
         "importance": float(reading.importance[chunk]),
-        "queries": np.flatnonzero(reading.left.weights[:, chunk] > 0).tolist(),
+        "queries": readers.tolist(),
     }
 
 

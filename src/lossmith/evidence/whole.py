@@ -9,7 +9,8 @@ from typing import Any
 from lossmith.config.schema import Config
 from lossmith.data.records import SPLITS
 from lossmith.errors import DataError, InputError
-from lossmith.tasks.find_row import number_of
+from lossmith.labels import CRITERION
+from lossmith.tasks.find_row import numbers_of
 from lossmith.tasks.prepare import prepare_config
 
 
@@ -38,11 +39,11 @@ def find_whole(
         }
     )
     prepared = prepare_config(config.model_copy(update={"data": data}), progress=progress)
-    wanted = whole_id(str(row["id"]), row.get("keep.criterion"))
+    wanted = whole_id(str(row["id"]), row.get(f"keep.{CRITERION}"))
     for split in SPLITS:
         file = prepared.split_file(split)
-        if file is not None and (number := number_of(file, wanted)) is not None:
-            return file, number
+        if file is not None and (numbers := numbers_of(file, wanted)):
+            return file, numbers[0]
     raise DataError(
         f"the sources no longer hold the document of '{row['id']}'",
         got=f"no document '{wanted}'",

@@ -17,11 +17,10 @@ from lossmith.errors import nearest
 _COMPARED = 2000  # ids that a misspelt one is compared with
 
 
-def number_of(file: Path, id: str) -> int | None:  # noqa: A002
-    """The number of the first row of a prepared file that is of this record, None where there is none."""
-    ids = pq.read_table(file, columns=["id"]).column("id")
-    number = pc.index(ids, pa.scalar(id, ids.type)).as_py()
-    return None if number < 0 else int(number)
+def numbers_of(file: Path, id: str) -> list[int]:  # noqa: A002
+    """The numbers of the rows of a prepared file that are of this record: one, or several where it is repeated."""
+    ids = pq.read_table(file, columns=["id"]).column("id").combine_chunks()
+    return list(pc.indices_nonzero(pc.equal(ids, pa.scalar(id, ids.type))).to_pylist())
 
 
 def read_row(file: Path, number: int) -> dict[str, Any]:

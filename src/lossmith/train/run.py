@@ -159,6 +159,7 @@ def _clear(run: RunFolder) -> None:
         run.rejected,
         run.report,
         *run.path.glob("metrics*.json"),
+        *run.path.glob("evidence*.json"),
     ):
         path.unlink(missing_ok=True)
 

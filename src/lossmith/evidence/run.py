@@ -1,0 +1,114 @@
+"""`evidence.json` of a run: what its queries look for, and whether its predictions rest on what they find."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from lossmith.config.load import evidence_hash
+from lossmith.config.schema import Config
+from lossmith.errors import DataError
+from lossmith.evidence.faithfulness import Faithfulness
+from lossmith.evidence.nearest import nearest_of_queries
+from lossmith.evidence.opened import Opened, document_of, open_retrieval
+from lossmith.evidence.query_facts import QueryFacts
+from lossmith.evidence.reading import Reading
+from lossmith.metrics.evidence import similarity
+from lossmith.runs import RunFolder, write_json
+from lossmith.tasks.document_vectors import DocumentVectors, embed
+from lossmith.tasks.prepare import prepare_config
+from lossmith.tasks.rows import Rows, sample
+
+logger = logging.getLogger("lossmith")
+
+Progress = Callable[[int, int | None], None]
+SCHEMA = 1
+
+
+def evidence_stage(
+    run: RunFolder, config: Config, *, split: str | None = None, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Write the evidence of a split and note in the manifest what it was made from, so that `run` knows when it is
+    stale; returns what was written.
+    """
+    asked = split or config.evaluate.split
+    name = f"evidence.{asked}"
+    run.update_manifest(made_from={name: None})
+    found = run_evidence(run, config, asked, progress=progress)
+    write_json(run.evidence(None if asked == config.evaluate.split else asked), found)
+    run.update_manifest(made_from={name: evidence_hash(config, run.manifest(), split=asked)})
+    return found
+
+
+def run_evidence(run: RunFolder, config: Config, split: str, *, progress: Progress | None = None) -> dict[str, Any]:
+    """What the queries of a run look for in a split, and whether its predictions rest on what they find.
+
+    Read are `evaluate.evidence_documents` records at most, drawn by seed. `nearest` are the chunks of the whole split
+    with the largest cosine to a query, no text twice; `terms`, `usage` and `overlap` are of the records read, and
+    `similarity` is that of the queries themselves. Raises DataError for a split without records.
+    """
+    prepared = prepare_config(config)
+    file = prepared.split_file(split)
+    if file is None:
+        raise DataError(f"there is no {split} split to explain", got=split, expected="a split with records")
+    opened = open_retrieval(run, config, prepared)
+    vectors = embed(file, opened.encoder, progress=progress)
+    rows = Rows(file, columns=None)
+    chosen = sample(len(rows), config.evaluate.evidence_documents, seed=config.split_seed)
+    numbers = np.arange(len(rows)) if chosen is None else chosen
+    count = opened.queries
+    facts, tested, read = QueryFacts(count, opened.judge.classes), Faithfulness(config.seed), 0
+    for reading in _readings(opened, vectors, rows, numbers, progress):
+        read += 1
+        if count:
+            facts.add(reading, _muted(opened, reading))
+        _test(tested, opened, reading)
+    queries = opened.model.queries.detach().cpu().numpy()[:count]
+    nearest = nearest_of_queries(opened, vectors, rows) if count else []
+    logger.info("evidence of %s records of %s read", f"{read:,}", split)
+    return {
+        "schema": SCHEMA,
+        "split": split,
+        "n": read,
+        "records": len(rows),
+        "queries": [{"query": q, "nearest": nearest[q], **facts.of_query(q)} for q in range(count)],
+        "similarity": similarity(queries).tolist(),
+        "overlap": facts.overlap(),
+        "faithfulness": tested.as_json(resamples=config.evaluate.resamples),
+    }
+
+
+def _readings(
+    opened: Opened, vectors: DocumentVectors, rows: Rows, numbers: np.ndarray, progress: Progress | None
+) -> Iterator[Reading]:
+    """Documents as the model reads them, without those that hold an error."""
+    for done, number in enumerate(numbers.tolist(), start=1):
+        reading = opened.read(document_of(vectors, number, rows[number]))
+        if reading is not None:
+            yield reading
+        if progress is not None:
+            progress(done, len(numbers))
+
+
+def _test(tested: Faithfulness, opened: Opened, reading: Reading) -> None:
+    document = reading.document
+    vectors, pair = document.tensors(opened.device)
+    cluster = document.row["cluster"]
+    with opened.given.precision.autocast():
+        tested.add(opened.model, vectors, pair, order=reading.order, score=reading.score, cluster=cluster)
+
+
+@torch.no_grad()
+def _muted(opened: Opened, reading: Reading) -> np.ndarray:
+    """Logits (queries, outputs) of a document where each query in turn finds nothing."""
+    vectors, pair = reading.document.tensors(opened.device)
+    weights = torch.from_numpy(reading.left.weights).to(vectors)
+    answers = weights @ vectors
+    count = len(answers)
+    others = ~torch.eye(count, dtype=torch.bool, device=answers.device)
+    criteria = None if pair is None else pair.expand(count, -1)
+    return opened.model.decided(answers[None] * others[:, :, None], criteria).double().cpu().numpy()
