@@ -9,7 +9,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from lossmith.cli.screen import print_metrics
+from lossmith.config.evaluate import EvaluateConfig
+from lossmith.evaluate.class_baselines import TFIDF, class_decisions
 from lossmith.evaluate.compare import compare_runs
+from lossmith.evaluate.predictions import read_predictions
 from lossmith.evaluate.run import evaluate_run
 
 from .classified_files import LABELS, THREE, settings, two_scores, write_prepared, write_run, write_two
@@ -258,3 +261,18 @@ def test_runs_with_other_labels_or_classes_are_not_compared(tmp_path):
     write_run(tmp_path / "three", THREE, gold.tolist(), np.eye(3)[gold])
     with pytest.raises(ValueError, match="different classes"):
         compare_runs([tmp_path / "one", tmp_path / "three"], metrics=["f1_macro"])
+
+
+def test_an_aim_of_a_baseline_is_met_for_each_criterion(tmp_path):
+    # One in two documents is positive under one criterion, one in eight under the other, whose scores are lower.
+    for seed, (split, size) in enumerate((("train", 400), ("validation", 400), ("test", 400))):
+        texts, bad = posts(size, 0.5, seed)
+        asked = np.array(["often", "rarely"])[np.arange(size) % 2]
+        gold = bad * ((asked == "often") | (np.arange(size) % 8 < 2))
+        write_prepared(tmp_path / "data", split, texts, named(gold), pair=asked, criterion=asked)
+    run = write_two(tmp_path / "run", gold, two_scores(gold), prompt=texts, criterion=asked)
+    predictions = read_predictions(run / "predictions" / "test.parquet")
+    aimed = EvaluateConfig(threshold={"selection_rate": "<= 0.4"})
+    said = class_decisions([TFIDF], predictions, tmp_path / "data", aimed, split="test").outcomes[TFIDF].said[:, 1]
+    for criterion in ("often", "rarely"):
+        assert said[asked == criterion].mean() == pytest.approx(0.4, abs=0.08)

@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score, matthews_corrcoef
 
 from lossmith.errors import ConfigError
 from lossmith.metrics.calibration import COLDEST, fit_temperature
-from lossmith.metrics.thresholds import check_aim, choose_threshold
+from lossmith.metrics.thresholds import check_aim, choose_by_criterion, choose_threshold
 
 # Few different scores, so that ties are the rule.
 records = st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=30).map(
@@ -143,3 +143,14 @@ def test_a_temperature_is_kept_in_bounds_and_one_where_nothing_can_be_fitted():
         fit_temperature(np.array([[np.nan, 0.0]]), np.array([0]), multi_label=False)
     with pytest.raises(ValueError, match="shape"):
         fit_temperature(apart, np.array([0, 1, 1]), multi_label=False)
+
+
+def test_a_criterion_has_a_threshold_of_its_own_where_its_records_suffice():
+    # Criteria whose scores lie elsewhere: for one of them the other's threshold is no threshold at all.
+    truth = np.tile(np.arange(40) >= 20, 2)
+    scores = np.concatenate([np.linspace(0.5, 0.9, 40), np.linspace(0.0, 0.4, 40)])
+    found = choose_by_criterion({"max": "f1"}, truth, scores, ["high"] * 40 + ["low"] * 40)
+    assert {name: one.reached for name, one in found.items()} == {"high": True, "low": True}
+    assert found["high"].value == scores[20] and found["low"].value == scores[60]
+    few = choose_by_criterion({"max": "f1"}, truth[12:], scores[12:], ["few"] * 17 + ["low"] * 51)
+    assert few["few"].reached is False and "8 negatives in validation, of at least 10 each" in few["few"].reason

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lossmith.config.evaluate import EvaluateConfig
+from lossmith.data.criteria import CRITERION_COLUMNS, criteria_of
 from lossmith.evaluate.predictions import Predictions
 from lossmith.evaluate.tfidf import ABSENT_LOGIT, Texts, tfidf_logits
 from lossmith.labels import CRITERION, Classes
 from lossmith.metrics.calibration import fit_temperature
 from lossmith.metrics.outcomes import Outcomes
-from lossmith.metrics.thresholds import choose_thresholds
 
 CONSTANTS: Mapping[str, str] = {
     "majority_class": "the most frequent class of the training split for every record",
@@ -42,13 +42,11 @@ class Decisions:
 
 @dataclass(frozen=True)
 class _Split:
-    """What is read, classes (records, classes) as masks, and the criterion of each record: as a kept column names it,
-    else the second text of its pair; None where records have neither.
-    """
+    """What is read, classes (records, classes) as masks, and the criterion of each record, None for one without."""
 
     read: Texts
     gold: np.ndarray
-    criteria: list[str] | None
+    criteria: list[str | None]
 
     def __len__(self) -> int:
         return len(self.gold)
@@ -66,12 +64,8 @@ def class_decisions(
     classes = predictions.outcomes.classes
     train = _read(prepared, "train", classes)
     validation = _read(prepared, "validation", classes)
-    pairs = _pairs_of(predictions.ids, prepared, split)
-    tested = _Split(
-        Texts(_texts(predictions.table), pairs),
-        predictions.outcomes.gold,
-        _criteria(predictions.table, CRITERION) or pairs,
-    )
+    pairs, criteria = _pairs_of(predictions, prepared, split)
+    tested = _Split(Texts(_texts(predictions.table), pairs), predictions.outcomes.gold, criteria)
     for name in wanted:
         reason = _why_not(name, classes, train, tested)
         if reason:
@@ -85,7 +79,7 @@ def class_decisions(
             continue
         made = _tfidf if name == TFIDF else _prior
         logits = made(train, [validation, tested], classes)
-        found.outcomes[name], told = _decided(predictions.outcomes, logits, validation, asked)
+        found.outcomes[name], told = _decided(predictions.outcomes, logits, validation, tested, asked)
         found.notes.extend(f"{name}: {sentence}" for sentence in told)
     return found
 
@@ -114,14 +108,11 @@ def _positives(classes: Classes) -> np.ndarray:
 def _prior(train: _Split, asked: Sequence[_Split | None], classes: Classes) -> list[np.ndarray | None]:
     """Logits whose probabilities are the shares of the training split, of each criterion where records name one."""
     overall = train.gold.mean(axis=0)
-    shares: dict[str, np.ndarray] = {}
-    if train.criteria is not None:
-        named = np.array(train.criteria)
-        shares = {one: train.gold[named == one].mean(axis=0) for one in Counter(train.criteria)}
+    named = np.array(train.criteria, dtype=object)
+    shares = {one: train.gold[named == one].mean(axis=0) for one in Counter(train.criteria)}
 
     def logits(split: _Split) -> np.ndarray:
-        named = [""] * len(split) if split.criteria is None else split.criteria
-        found = np.array([shares.get(one, overall) for one in named]).reshape(len(split), len(overall))
+        found = np.array([shares.get(one, overall) for one in split.criteria]).reshape(len(split), len(overall))
         with np.errstate(divide="ignore"):
             own = np.log(found) - (np.log1p(-found) if classes.multi_label else 0.0)
         return np.clip(own, ABSENT_LOGIT, -ABSENT_LOGIT)
@@ -136,15 +127,20 @@ def _tfidf(train: _Split, asked: Sequence[_Split | None], classes: Classes) -> l
 
 
 def _decided(
-    outcomes: Outcomes, logits: Sequence[np.ndarray | None], validation: _Split | None, asked: EvaluateConfig
+    outcomes: Outcomes,
+    logits: Sequence[np.ndarray | None],
+    validation: _Split | None,
+    tested: _Split,
+    asked: EvaluateConfig,
 ) -> tuple[Outcomes, list[str]]:
     """Decisions on test logits by threshold and temperature as asked, fitted on those of validation."""
     # Imports torch.
+    from lossmith.tasks.aims import aim_at
     from lossmith.tasks.classified import DEFAULT_THRESHOLD, Decision
 
     classes = outcomes.classes
-    known, tested = logits
-    assert tested is not None
+    known, found = logits
+    assert found is not None
     aim = asked.threshold if isinstance(asked.threshold, dict) else None
     decision = Decision(DEFAULT_THRESHOLD if isinstance(asked.threshold, dict) else asked.threshold)
     notes: list[str] = []
@@ -152,14 +148,19 @@ def _decided(
         labels = validation.gold if classes.multi_label else validation.gold.argmax(axis=1)
         decision = replace(decision, temperature=fit_temperature(known, labels, multi_label=classes.multi_label))
     if aim is not None and validation is not None and known is not None:
-        chosen = choose_thresholds(aim, validation.gold, decision.scores(known, classes), classes)
-        own = {name: one.value for name, one in chosen.items()}
-        decision = replace(decision, threshold=own if classes.multi_label else own[str(classes.positive)])
+        truth = validation.gold, decision.scores(known, classes)
+        aimed = aim_at(decision, aim, truth, classes=classes, criteria=validation.criteria)
+        decision = aimed.decision
         notes = [
-            f"{one.aim} is not reached for {name}: {one.reason}" for name, one in chosen.items() if not one.reached
+            f"{one.aim} is not reached for {name}: {one.reason}"
+            for name, one in aimed.chosen.items()
+            if not one.reached
         ]
-    scores = decision.scores(tested, classes)
-    return _said(outcomes, decision.predicted(scores, classes), scores), notes
+    scores = decision.scores(found, classes)
+    if not decision.by_criterion:
+        return _said(outcomes, decision.predicted(scores, classes), scores), notes
+    rows = [decision.of(one).predicted(scores[[row]], classes)[0] for row, one in enumerate(tested.criteria)]
+    return _said(outcomes, np.array(rows), scores), notes
 
 
 def _said(outcomes: Outcomes, said: np.ndarray, scores: np.ndarray) -> Outcomes:
@@ -170,11 +171,10 @@ def _read(prepared: Path | None, split: str, classes: Classes) -> _Split | None:
     file = None if prepared is None else prepared / f"{split}.parquet"
     if file is None or not file.exists():
         return None
-    named = f"keep.{CRITERION}"
     held = pq.read_schema(file).names
     if "label" not in held:
         return None
-    table = pq.read_table(file, columns=["prompt", "label", *(name for name in (named, "pair") if name in held)])
+    table = pq.read_table(file, columns=["prompt", "label", *(name for name in CRITERION_COLUMNS if name in held)])
     labels = table["label"].to_pylist()
     if None in labels:
         return None
@@ -182,16 +182,11 @@ def _read(prepared: Path | None, split: str, classes: Classes) -> _Split | None:
         gold = np.array(labels, dtype=np.int8).reshape(-1, len(classes)) == 1
     else:
         gold = np.array([[one == name for name in classes.names] for one in labels], dtype=bool)
-    pairs = _pairs(table)
-    return _Split(Texts(_texts(table), pairs), gold.reshape(-1, len(classes)), _criteria(table, named) or pairs)
+    return _Split(Texts(_texts(table), _pairs(table)), gold.reshape(-1, len(classes)), criteria_of(table))
 
 
 def _texts(table: pa.Table) -> list[str]:
     return [prompt or "" for prompt in table["prompt"].to_pylist()] if "prompt" in table.column_names else []
-
-
-def _criteria(table: pa.Table, column: str) -> list[str] | None:
-    return [str(one) for one in table[column].to_pylist()] if column in table.column_names else None
 
 
 def _pairs(table: pa.Table) -> list[str] | None:
@@ -201,14 +196,17 @@ def _pairs(table: pa.Table) -> list[str] | None:
     return [pair or "" for pair in table["pair"].to_pylist()]
 
 
-def _pairs_of(ids: Sequence[str], prepared: Path | None, split: str) -> list[str] | None:
-    """The same of predicted records: a predictions file keeps the document alone."""
+def _pairs_of(predictions: Predictions, prepared: Path | None, split: str) -> tuple[list[str] | None, list[str | None]]:
+    """Second texts and criteria of predicted records: a predictions file keeps the document alone."""
+    own = predictions.table.column_names
+    named = predictions.table[CRITERION].to_pylist() if CRITERION in own else [None] * len(predictions)
+    criteria = [None if one is None else str(one) for one in named]
     file = None if prepared is None else prepared / f"{split}.parquet"
     if file is None or not file.exists() or "pair" not in pq.read_schema(file).names:
-        return None
+        return None, criteria
     table = pq.read_table(file, columns=["id", "pair"])
-    pairs = _pairs(table)
-    if pairs is None:
-        return None
+    if (pairs := _pairs(table)) is None:
+        return None, criteria
     held = dict(zip(table["id"].to_pylist(), pairs, strict=True))
-    return [held.get(one, "") for one in ids]
+    found = [held.get(one, "") for one in predictions.ids]
+    return found, [pair if one is None else one for one, pair in zip(criteria, found, strict=True)]

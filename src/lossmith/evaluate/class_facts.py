@@ -18,8 +18,8 @@ FAILED = "failed"
 
 
 def class_facts(predictions: Predictions, measures: Mapping[str, Measure], how: Resampling) -> dict[str, Any]:
-    """`classes`, `positive`, `threshold`, `temperature`, `confusion`, `calibration`, and `criteria` where records name
-    one.
+    """`classes`, `positive`, `threshold`, `temperature`, `confusion`, `calibration`, and where records name one
+    `criteria`, beside the thresholds of those that have one of their own, `criterion_thresholds`.
     """
     outcomes = predictions.outcomes
     classes = outcomes.classes
@@ -28,6 +28,7 @@ def class_facts(predictions: Predictions, measures: Mapping[str, Measure], how: 
         "multi_label": classes.multi_label,
         "positive": classes.positive,
         "threshold": predictions.facts.get("threshold"),
+        "criterion_thresholds": predictions.facts.get("by_criterion", {}),
         "temperature": predictions.facts.get("temperature"),
         "confusion": _confusion(outcomes),
         "calibration": reliability(outcomes),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lossmith.errors import ConfigError, nearest
 from lossmith.labels import Classes
+from lossmith.metrics.outcomes import FEW_POSITIVES
 from lossmith.metrics.rates import MAXIMA, RATES
 
 FALLBACK = 0.5
@@ -78,6 +79,29 @@ def choose_thresholds(
     names = classes.names if classes.multi_label else (str(classes.positive),)
     places = {name: classes.index(name) for name in names}
     return {name: choose_threshold(aim, gold[:, place], scores[:, place]) for name, place in places.items()}
+
+
+def choose_by_criterion(
+    aim: Mapping[str, str], truth: np.ndarray, scores: np.ndarray, criteria: Sequence[str]
+) -> dict[str, Threshold]:
+    """A threshold for each criterion on its own validation records, in alphabetical order.
+
+    One with fewer than 10 positives or negatives has none of its own (not `reached`): chance would set it.
+
+    >>> found = choose_by_criterion({"max": "f1"}, np.arange(40) < 20, np.linspace(1, 0, 40), ["old"] * 39 + ["new"])
+    >>> found["old"].value > 0.5, found["new"].reason
+    (True, '0 positives and 1 negatives in validation, of at least 10 each')
+    """
+    named = np.array(criteria)
+    found: dict[str, Threshold] = {}
+    for criterion in sorted(set(criteria)):
+        own = np.asarray(truth, dtype=bool)[named == criterion]
+        found[criterion] = choose_threshold(aim, own, np.asarray(scores)[named == criterion])
+        positives, negatives = int(own.sum()), int((~own).sum())
+        if min(positives, negatives) < FEW_POSITIVES:
+            few = f"{positives} positives and {negatives} negatives in validation, of at least {FEW_POSITIVES} each"
+            found[criterion] = replace(found[criterion], reached=False, reason=few)
+    return found
 
 
 def check_has_threshold(aim: Mapping[str, str], classes: Classes) -> None:

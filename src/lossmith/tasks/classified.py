@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import expit, softmax
 
+from lossmith.data.criteria import criteria_of
 from lossmith.errors import InputError
 from lossmith.labels import Classes
 from lossmith.tasks.predictions_file import table_of_rows, write_rows
@@ -43,7 +44,8 @@ class Decision:
     """How logits become classes: probabilities at a temperature, then a threshold.
 
     `threshold` is one number; for labels that do not exclude each other also one for each. Of more than two classes
-    that do, the likeliest is taken, whatever the threshold.
+    that do, the likeliest is taken, whatever the threshold. `by_criterion` holds those of criteria that have one of
+    their own; `of` a criterion decides by it.
 
     >>> Decision(threshold=0.9).predicted(np.array([[0.2, 0.8]]), Classes(("no", "yes"), positive="yes"))
     array([[ True, False]])
@@ -51,6 +53,7 @@ class Decision:
 
     threshold: float | Mapping[str, float] = DEFAULT_THRESHOLD
     temperature: float = 1.0
+    by_criterion: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
@@ -76,19 +79,29 @@ class Decision:
         """The score from which a class or label is predicted."""
         return float(self.threshold[name] if isinstance(self.threshold, Mapping) else self.threshold)
 
+    def of(self, criterion: str | None) -> Decision:
+        """What decides on records of a criterion; of one without a threshold of its own, what decides on all.
+
+        >>> Decision(0.5, by_criterion={"price": 0.2}).of("price")
+        Decision(threshold=0.2, temperature=1.0, by_criterion={})
+        """
+        own = None if criterion is None else self.by_criterion.get(criterion)
+        return replace(self, threshold=self.threshold if own is None else own, by_criterion={})
+
     def as_json(self) -> dict[str, Any]:
         """Plain values, for the manifest, the model's facts and the predictions file."""
         own = dict(self.threshold) if isinstance(self.threshold, Mapping) else self.threshold
-        return {"threshold": own, "temperature": self.temperature}
+        apart = {"by_criterion": dict(self.by_criterion)} if self.by_criterion else {}
+        return {"threshold": own, "temperature": self.temperature, **apart}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Decision:
         """What `as_json` wrote.
 
         >>> Decision.from_json(Decision({"a": 0.2}, 1.5).as_json())
-        Decision(threshold={'a': 0.2}, temperature=1.5)
+        Decision(threshold={'a': 0.2}, temperature=1.5, by_criterion={})
         """
-        return cls(values["threshold"], values["temperature"])
+        return cls(values["threshold"], values["temperature"], values.get("by_criterion", {}))
 
 
 def write_classified(
@@ -120,7 +133,8 @@ def schema_of(classes: Classes, decision: Decision) -> pa.Schema:
 
 def _told(rows: Rows, scored: Iterator[Scored], classes: Classes, decision: Decision) -> Iterator[dict[str, Any]]:
     labels = rows.table.column("label")
-    return (told_of(one, labels[one.row].as_py(), classes, decision) for one in scored)
+    criteria = criteria_of(rows.table)
+    return (told_of(one, labels[one.row].as_py(), classes, decision.of(criteria[one.row])) for one in scored)
 
 
 def told_of(one: Scored, label: str | Sequence[int], classes: Classes, decision: Decision) -> dict[str, Any]:

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from lossmith.config.evaluate import EvaluateConfig
+from lossmith.data.criteria import criteria_of
 from lossmith.errors import DataError
 from lossmith.labels import Classes
 from lossmith.metrics.calibration import fit_temperature
-from lossmith.metrics.thresholds import check_has_threshold, choose_thresholds
+from lossmith.metrics.thresholds import check_has_threshold
 from lossmith.models.load import Loaded
+from lossmith.tasks.aims import aim_at
 from lossmith.tasks.classified import DEFAULT_THRESHOLD, Decision, Scored
 from lossmith.tasks.rows import Rows
 from lossmith.tasks.task import Given, Task
@@ -44,8 +46,8 @@ def decide(task: Task, loaded: Loaded, given: Given) -> Decided | None:
     """The decision that predictions are made by; None for a task without classes.
 
     Where `evaluate.threshold` is an aim or `evaluate.calibration` is temperature, the validation split is scored and
-    both are fitted on it. Raises ConfigError for an aim with more than two classes that exclude each other, DataError
-    without a validation split.
+    both are fitted on it, an aim also for each criterion that records name. Raises ConfigError for an aim with more
+    than two classes that exclude each other, DataError without a validation split.
     """
     classes, asked = given.prepared.classes, given.config.evaluate
     if classes is None:
@@ -72,19 +74,9 @@ def decide(task: Task, loaded: Loaded, given: Given) -> Decided | None:
     facts: dict[str, Any] = {"fitted_on": {"split": "validation", "records": len(rows)}}
     if aim is None:
         return Decided(decision, facts)
-    chosen = choose_thresholds(aim, _masks(truth, classes), _scores(found, decision, classes), classes)
-    own = {name: each.value for name, each in chosen.items()}
-    facts["aim"] = {
-        name: {"aim": each.aim, "reached": each.reached, "reason": each.reason} for name, each in chosen.items()
-    }
-    warnings = tuple(
-        f"the threshold of '{name}' is {each.value:g}: {each.aim} was not reached ({each.reason})"
-        for name, each in chosen.items()
-        if not each.reached
-    )
-    return Decided(
-        replace(decision, threshold=own if classes.multi_label else own[str(classes.positive)]), facts, warnings
-    )
+    known = _masks(truth, classes), _scores(found, decision, classes)
+    aimed = aim_at(decision, aim, known, classes=classes, criteria=criteria_of(rows.table))
+    return Decided(aimed.decision, {**facts, **aimed.facts()}, tuple(aimed.doubts()))
 
 
 def _fixed(asked: EvaluateConfig) -> Decision:
