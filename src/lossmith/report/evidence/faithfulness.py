@@ -15,13 +15,13 @@ CURVES: Mapping[str, tuple[str, str, str, int]] = {
     "deletion": (
         "Deletion",
         "how far the probability of the prediction falls without so many chunks; more is better",
-        "chunks taken out",
+        "removed chunks",
         1,
     ),
     "sufficiency": (
         "Sufficiency",
         "how far it falls where nothing but so many chunks is left; less is better",
-        "chunks left",
+        "kept chunks",
         -1,
     ),
 }
