@@ -58,6 +58,12 @@ RUNS: dict[str, TaskRun] = {
         tuple(name for name, row in LOSSES.items() if row.reads == "tokens"),
         "{weight: 0.2, span: part}",
     ),
+    "pairs": TaskRun(
+        "seq2seq",
+        [*TINY, "data.template={prompt: '{{ p }}', answer: '{% span \"part\" %}{{ a }}{% endspan %}{{ b }}'}"],
+        tuple(name for name, row in LOSSES.items() if row.reads == "tokens"),
+        "{weight: 0.2, span: part}",
+    ),
     "classes": TaskRun(
         "classification",
         [*TINY, "data.template={text: '{{ p }}', pair: '{{ a }}'}", "data.label=kind"],

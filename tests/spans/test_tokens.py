@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lossmith.spans.characters import CharSpan
-from lossmith.spans.tokens import TokenSpan, cut_spans, token_offsets, token_spans
+from lossmith.spans.tokens import TokenSpan, kept_spans, token_offsets, token_spans
 
 
 def test_all_tokens_that_share_a_character_are_covered() -> None:
@@ -49,6 +50,6 @@ def test_spans_run_from_the_first_to_the_last_token_that_overlaps_and_survive_cu
     covered = list(range(overlapping[0], overlapping[-1] + 1)) if overlapping else []
     found, _ = token_spans([CharSpan("a", start, start + width, 0)], token_offsets(pairs), "x" * at)
     assert [i for span in found for i in range(span.start, span.end)] == covered
-    low, high = min(kept), max(kept)
-    cut = cut_spans(found, (low, high), -low)
+    low, high = (min(each, len(pairs)) for each in sorted(kept))
+    cut = kept_spans(found, np.array([low <= index < high for index in range(len(pairs))]))
     assert [i + low for span in cut for i in range(span.start, span.end)] == [i for i in covered if low <= i < high]

@@ -12,6 +12,7 @@ from lossmith.config.compose import Composed, compose
 from lossmith.config.objective import BY_TASK, WrittenTerm, check_objective, written_terms
 from lossmith.config.retrieval import check_retrieval
 from lossmith.config.schema import Config
+from lossmith.config.seq2seq import check_seq2seq
 from lossmith.errors import ConfigError, nearest, unknown_name
 from lossmith.names import METRICS, TASKS, find_loss, find_metric, import_from, known_metric
 
@@ -74,6 +75,7 @@ def check(composed: Composed) -> Config:
         )
     _check_frozen(config)
     check_retrieval(config)
+    check_seq2seq(config)
     weighed = [term.where for term in written_terms(config.objective) if term.weights_by and term.weight]
     if weighed and config.data.group is None:
         raise ConfigError(

@@ -15,7 +15,7 @@ class ModelConfig(Group):
     """What is trained."""
 
     base: str | None = Field(None, description="hub name, folder, adapter folder, or scratch-tiny / scratch-small")
-    architecture: Literal["qwen3", "llama", "modernbert", "tfidf-svd"] | None = Field(
+    architecture: Literal["qwen3", "llama", "t5", "modernbert", "tfidf-svd"] | None = Field(
         None, description="shape of a scratch base; not given: by task"
     )
     adapter: Literal["lora", "none"] | None = Field(

@@ -35,7 +35,7 @@ def rendered_again(
         again = describe(
             rendered,
             tokenizer,
-            max_length=data.max_length,
+            max_length=data.prompt_length,
             truncation=data.truncation,
             predicting=found.split not in ("train", None),
             roles=roles or None,

@@ -70,7 +70,8 @@ def refusal(model: Any, prompt: Sequence[int], *, answers: Sequence[Sequence[int
     vocabulary = int(model.get_input_embeddings().weight.shape[0])
     if not len(prompt):
         return "the prompt is empty"
-    longest = max((len(answer) for answer in answers), default=1)
+    # An encoder-decoder has positions of their own for what it reads.
+    longest = max((len(answer) for answer in answers), default=0 if model.config.is_encoder_decoder else 1)
     if positions and len(prompt) + longest > positions:
         beside = f", {longest} tokens of an answer beside it," if answers else ""
         return f"the prompt has {len(prompt)} tokens{beside} and the model {positions} positions"

@@ -83,7 +83,8 @@ def _pool(work: _Work, prompt: Sequence[int]) -> int:
 
     So every prompt keeps all positions it has.
     """
-    cut = work.positions is not None and len(prompt) + work.settings.max_new_tokens > work.positions
+    apart = work.model.config.is_encoder_decoder
+    cut = work.positions is not None and not apart and len(prompt) + work.settings.max_new_tokens > work.positions
     return len(prompt) if cut else 0
 
 
@@ -92,20 +93,25 @@ def _decode(work: _Work, indices: list[int], prompts: list[Sequence[int]]) -> li
 
     width = max(len(prompt) for prompt in prompts)
     steps = work.settings.max_new_tokens
+    apart = work.model.config.is_encoder_decoder
+    # What an encoder-decoder writes begins with one token of its own, whatever it has read.
+    begun = 1 if apart else width
     if work.positions is not None:
-        steps = min(steps, work.positions - width)
-    ids = torch.full((len(prompts), width), work.pad_id, dtype=torch.int64)
-    attention = torch.zeros_like(ids)
-    starts = [width - len(prompt) for prompt in prompts]
-    for row, (start, prompt) in enumerate(zip(starts, prompts, strict=True)):
-        ids[row, start:] = torch.as_tensor(prompt, dtype=torch.int64)
-        attention[row, start:] = 1
+        steps = min(steps, work.positions - begun)
+    lefts = [0 if apart else width - len(prompt) for prompt in prompts]
+    starts = [1] * len(prompts) if apart else lefts
+    ids, attention = _padded(prompts, lefts, width=width, pad_id=work.pad_id)
     ours = {*SAMPLING, *HISTORY, "do_sample", "max_new_tokens"}
     rest = {name: value for name, value in work.settings.given.items() if name not in ours}
     if rest.get("min_new_tokens", 0) > steps:
         rest["min_new_tokens"] = steps
     config = GenerationConfig(
-        **rest, max_new_tokens=steps, do_sample=False, eos_token_id=list(work.end_ids), pad_token_id=work.pad_id
+        **rest,
+        **(_first_tokens(work.model) if apart else {}),
+        max_new_tokens=steps,
+        do_sample=False,
+        eos_token_id=list(work.end_ids),
+        pad_token_id=work.pad_id,
     )
     device = work.model.get_input_embeddings().weight.device
     with _own_settings_only(work.model):
@@ -113,10 +119,32 @@ def _decode(work: _Work, indices: list[int], prompts: list[Sequence[int]]) -> li
             ids.to(device),
             attention_mask=attention.to(device),
             generation_config=config,
-            logits_processor=processors_for(work.settings, indices=indices, starts=starts, width=width, seed=work.seed),
+            logits_processor=processors_for(work.settings, indices=indices, starts=starts, width=begun, seed=work.seed),
         )
-    new = output[:, width:].tolist()
+    new = output[:, begun:].tolist()
     return [_until_end(work, index, row) for index, row in zip(indices, new, strict=True)]
+
+
+def _padded(
+    prompts: Sequence[Sequence[int]], lefts: Sequence[int], *, width: int, pad_id: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and attention (prompts, width), where each prompt begins at its column of `lefts`."""
+    ids = torch.full((len(prompts), width), pad_id, dtype=torch.int64)
+    attention = torch.zeros_like(ids)
+    for row, (left, prompt) in enumerate(zip(lefts, prompts, strict=True)):
+        ids[row, left : left + len(prompt)] = torch.as_tensor(prompt, dtype=torch.int64)
+        attention[row, left : left + len(prompt)] = 1
+    return ids, attention
+
+
+def _first_tokens(model: Any) -> dict[str, int]:
+    """With which tokens an encoder-decoder begins what it writes: facts of the model, no defaults of its checkpoint."""
+    found: dict[str, int] = {}
+    for name in ("decoder_start_token_id", "forced_bos_token_id"):
+        given = [getattr(place, name, None) for place in (model.generation_config, model.config)]
+        if (token := next((each for each in given if each is not None), None)) is not None:
+            found[name] = int(token)
+    return found
 
 
 def _until_end(work: _Work, index: int, row: list[int]) -> Generated:

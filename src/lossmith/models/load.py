@@ -1,4 +1,4 @@
-"""Causal models from a hub name, a folder, an adapter or nothing, ready to train or predict."""
+"""Language models from a hub name, a folder, an adapter or nothing, ready to train or predict."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from lossmith.models.adapters import add_lora, count_parameters, load_adapter, t
 from lossmith.models.added_tokens import AddedTokens, add_tokens, give_rows
 from lossmith.models.base_tokenizer import end_of_turn_ids, raw_tokenizer, require_end_token
 from lossmith.models.precision import Precision
-from lossmith.models.pretrained import CAUSAL, check_rows, load_pretrained, prepared_for_4bit, refuse_4bit_scratch
+from lossmith.models.pretrained import (
+    CAUSAL,
+    SEQ2SEQ,
+    Kind,
+    check_rows,
+    load_pretrained,
+    prepared_for_4bit,
+    refuse_4bit_scratch,
+)
 from lossmith.models.scratch import build_scratch
 from lossmith.models.source import Source, find_source
 
@@ -43,6 +51,7 @@ def load_model(
     precision: Precision,
     seed: int = 0,
     training: bool = True,
+    kind: Kind = CAUSAL,
 ) -> Loaded:
     """The configured model on its device, with its adapter when it is to train.
 
@@ -54,7 +63,7 @@ def load_model(
     """
     require_end_token(tokenizer, str(config.base))
     lora = training and config.resolved_adapter == "lora"
-    model, source, added = _base(config, tokenizer, precision, seed=seed, full=training and not lora)
+    model, source, added = _base(kind, config, tokenizer, precision=precision, seed=seed, full=training and not lora)
     notes, warnings = [*added.notes], [*added.warnings]
     if training and config.load_in_4bit:
         model = prepared_for_4bit(model, lora)
@@ -72,28 +81,34 @@ def load_model(
 
 
 def _base(
-    config: ModelConfig, tokenizer: PreTrainedTokenizerBase, precision: Precision, *, seed: int, full: bool
+    kind: Kind,
+    config: ModelConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    precision: Precision,
+    seed: int,
+    full: bool,
 ) -> tuple[Any, Source | None, AddedTokens]:
     """The model without adapter, with a row for each token; `full` asks for fp32 weights."""
     if config.is_scratch:
         refuse_4bit_scratch(config)
-        model: Any = build_scratch(config, tokenizer, seed=seed)
+        model: Any = build_scratch(config, tokenizer, seed=seed, encoder_decoder=kind is SEQ2SEQ)
         return model if full else model.to(precision.dtype), None, AddedTokens({})
     source = find_source(str(config.base), revision=config.revision)
     added = add_tokens(raw_tokenizer(config), config.add_tokens)
-    model, info = load_pretrained(CAUSAL, config, source, precision=precision, full=full)
-    _refuse_missing(sorted(info["missing_keys"]), source)
+    model, info = load_pretrained(kind, config, source, precision=precision, full=full)
+    _refuse_missing(sorted(info["missing_keys"]), source, kind)
     check_rows(model, tokenizer, added, source)
     give_rows(model, tokenizer, added)
     return model, source, added
 
 
-def _refuse_missing(missing: list[str], source: Source) -> None:
+def _refuse_missing(missing: list[str], source: Source, kind: Kind) -> None:
     if missing:
         raise InputError(
-            f"{source.base} lacks weights of a causal model: they would be random",
+            f"{source.base} lacks weights of its {kind.told}: they would be random",
             got=f"missing: {', '.join(missing[:4])}" + (f" and {len(missing) - 4} more" if len(missing) > 4 else ""),
-            expected="the checkpoint of a causal language model",
+            expected=f"the checkpoint of {kind.expected}",
         )
 
 

@@ -16,7 +16,8 @@ from lossmith.models.added_tokens import AddedTokens
 from lossmith.models.four_bits import keep_one_layout
 from lossmith.models.hidden import family_of
 from lossmith.models.precision import DTYPES, Precision
-from lossmith.models.source import Source, not_found
+from lossmith.models.scratch import ENCODER_DECODERS
+from lossmith.models.source import Source, find_source, not_found
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -34,10 +35,30 @@ class Kind:
 CAUSAL = Kind(
     "AutoModelForCausalLM", "causal language model", "a decoder-only model (encoder-decoders: task.kind=seq2seq)"
 )
+SEQ2SEQ = Kind("AutoModelForSeq2SeqLM", "encoder-decoder", "a T5, a BART or their kin")
 CLASSIFIER = Kind(
     "AutoModelForSequenceClassification", "model that can classify", "an encoder or a decoder with a class head"
 )
 BACKBONE = Kind("AutoModel", "model of hidden states", "an encoder or a decoder")
+
+
+def is_encoder_decoder(config: ModelConfig) -> bool:
+    """Whether the base of a text-to-text task reads with one stack of layers and writes with another.
+
+    Raises InputError where it is not there, or no model that transformers knows.
+    """
+    from transformers import AutoConfig
+
+    if config.is_scratch:
+        return config.architecture is None or config.architecture in ENCODER_DECODERS
+    source = find_source(str(config.base), revision=config.revision)
+    try:
+        known = AutoConfig.from_pretrained(
+            source.base, revision=source.base_revision, trust_remote_code=config.trust_remote_code
+        )
+    except (OSError, ValueError) as error:
+        raise not_found(source.base, error) from error
+    return bool(known.is_encoder_decoder)
 
 
 def load_pretrained(

@@ -36,6 +36,7 @@ SIZES: Mapping[str, Size] = {
 }
 DECODERS = ("qwen3", "llama")
 ENCODERS = ("modernbert",)
+ENCODER_DECODERS = ("t5",)
 MAX_POSITIONS = 4096
 
 
@@ -86,18 +87,26 @@ def check_scratch(config: ModelConfig, *, chat_template: str | None) -> None:
     special_tokens(chat_template, vocab_size=size_of(config).vocab_size)
 
 
-def build_scratch(config: ModelConfig, tokenizer: PreTrainedTokenizerBase, *, seed: int) -> PreTrainedModel:
-    """A causal model with random weights in fp32 on the CPU, the same for the same seed; the global seed is untouched.
+def build_scratch(
+    config: ModelConfig, tokenizer: PreTrainedTokenizerBase, *, seed: int, encoder_decoder: bool = False
+) -> PreTrainedModel:
+    """A language model with random weights in fp32 on the CPU, the same for the same seed.
 
-    Its vocabulary is exactly the tokenizer's, and the output embedding is tied to the input embedding.
+    Its vocabulary is exactly the tokenizer's, and the output embedding is tied to the input embedding. The global seed
+    is untouched.
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-    name = config.architecture or DECODERS[0]
-    if name not in DECODERS:
-        raise unknown_name("architecture of a causal model", name, DECODERS, where="model.architecture")
+    loader, names, told = (
+        (AutoModelForSeq2SeqLM, ENCODER_DECODERS, "an encoder-decoder")
+        if encoder_decoder
+        else (AutoModelForCausalLM, DECODERS, "a causal model")
+    )
+    name = config.architecture or names[0]
+    if name not in names:
+        raise unknown_name(f"architecture of {told}", name, names, where="model.architecture")
     shape = _BUILDERS[name](size_of(config), tokenizer)
-    model: PreTrainedModel = _from_config(AutoModelForCausalLM, shape, config, seed=seed)
+    model: PreTrainedModel = _from_config(loader, shape, config, seed=seed)
     generation: Any = model.generation_config
     generation.eos_token_id = tokenizer.eos_token_id
     generation.pad_token_id = tokenizer.pad_token_id
@@ -152,6 +161,27 @@ def _decoder(kind: str, size: Size, tokenizer: PreTrainedTokenizerBase) -> Any:
     )
 
 
+def _t5(size: Size, tokenizer: PreTrainedTokenizerBase) -> Any:
+    from transformers import AutoConfig
+
+    return AutoConfig.for_model(
+        "t5",
+        vocab_size=len(tokenizer),
+        d_model=size.hidden_size,
+        d_kv=size.hidden_size // size.num_attention_heads,
+        d_ff=size.intermediate_size,
+        # Half of the layers on each side, so that the size is that of the other architectures.
+        num_layers=max(1, size.num_hidden_layers // 2),
+        num_decoder_layers=max(1, size.num_hidden_layers // 2),
+        num_heads=size.num_attention_heads,
+        dropout_rate=0.0,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        decoder_start_token_id=tokenizer.pad_token_id,
+    )
+
+
 def _modernbert(size: Size, tokenizer: PreTrainedTokenizerBase) -> Any:
     from transformers import ModernBertConfig
 
@@ -177,4 +207,5 @@ _BUILDERS: Mapping[str, Callable[[Size, Any], Any]] = {
     "qwen3": partial(_decoder, "Qwen3Config"),
     "llama": partial(_decoder, "LlamaConfig"),
     "modernbert": _modernbert,
+    "t5": _t5,
 }

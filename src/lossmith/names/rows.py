@@ -107,14 +107,15 @@ class MetricRow:
 class TaskWay:
     """One way of carrying out a task.
 
-    `pieces` names the `Task` that training and prediction take it from; `losses` what its terms may read, and `gives`
+    `pieces` names the `Task` that training and prediction take it from, or a function from a configuration to it;
+    `losses` what its terms may read, and `gives`
     the outputs of its head that they find. `architecture` is the shape of a scratch base.
     """
 
     pieces: str
     losses: tuple[Reads, ...] = ("tokens",)
     gives: tuple[str, ...] = ()
-    architecture: Literal["qwen3", "modernbert", "tfidf-svd"] = "qwen3"
+    architecture: Literal["qwen3", "t5", "modernbert", "tfidf-svd"] = "qwen3"
 
 
 @dataclass(frozen=True)

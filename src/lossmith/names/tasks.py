@@ -15,6 +15,11 @@ TASKS: Mapping[str, TaskRow] = {
             {"": TaskWay("lossmith.tasks.causal:CAUSAL")},
         ),
         TaskRow(
+            "seq2seq",
+            "write a target for a source, with an encoder-decoder or a decoder",
+            {"": TaskWay("lossmith.tasks.seq2seq:task_for", architecture="t5")},
+        ),
+        TaskRow(
             "classification",
             "tell classes or labels of a text, or of a pair of texts",
             {

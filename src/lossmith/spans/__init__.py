@@ -2,15 +2,15 @@
 
 from lossmith.spans.characters import CharSpan, intervals_of
 from lossmith.spans.markers import Mark, Markers
-from lossmith.spans.tokens import TokenSpan, cut_spans, token_offsets, token_spans
+from lossmith.spans.tokens import TokenSpan, kept_spans, token_offsets, token_spans
 
 __all__ = [
     "CharSpan",
     "Mark",
     "Markers",
     "TokenSpan",
-    "cut_spans",
     "intervals_of",
+    "kept_spans",
     "token_offsets",
     "token_spans",
 ]

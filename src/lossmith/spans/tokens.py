@@ -68,14 +68,13 @@ def token_spans(spans: Sequence[CharSpan], offsets: Offsets, text: str) -> tuple
     return found, len(straddling)
 
 
-def cut_spans(spans: Sequence[TokenSpan], kept: tuple[int, int], shift: int = 0) -> list[TokenSpan]:
-    """Spans as they stand when only the tokens `kept` (half open) stay, moved by `shift`; empty ones are left out.
+def kept_spans(spans: Sequence[TokenSpan], kept: NDArray[np.bool_]) -> list[TokenSpan]:
+    """Spans as they stand when only the tokens stay that `kept` (tokens,) marks; empty ones are left out.
 
-    >>> cut_spans([TokenSpan("a", 0, 4, 0), TokenSpan("a", 5, 9, 1)], (2, 6), shift=-2)
+    >>> kept = np.array([False, False, True, True, True, True, False])
+    >>> kept_spans([TokenSpan("a", 0, 4, 0), TokenSpan("a", 5, 9, 1)], kept)
     [TokenSpan(name='a', start=0, end=2, item=0), TokenSpan(name='a', start=3, end=4, item=1)]
     """
-    low, high = kept
-    clipped = (
-        TokenSpan(span.name, max(span.start, low) + shift, min(span.end, high) + shift, span.item) for span in spans
-    )
-    return [span for span in clipped if span.end > span.start]
+    before = np.concatenate([[0], np.cumsum(kept)])
+    moved = (TokenSpan(span.name, int(before[span.start]), int(before[span.end]), span.item) for span in spans)
+    return [span for span in moved if span.end > span.start]

@@ -47,7 +47,7 @@ class Collator:
             tokens = len(row["input_ids"])
             input_ids[index, :tokens] = row["input_ids"]
             attention[index, :tokens] = 1
-            for name, start, end, item in _intervals(row):
+            for name, start, end, item in intervals(row):
                 if name == "answer" or (name == "prompt" and self.supervise_prompt):
                     supervised[index, start:end] = True
                 if name in spans:
@@ -67,7 +67,7 @@ class Collator:
         }
 
 
-def _intervals(row: Mapping[str, Any]) -> Iterator[tuple[str, int, int, int]]:
+def intervals(row: Mapping[str, Any]) -> Iterator[tuple[str, int, int, int]]:
     """Name, start, end and item of the parts of a row that terms can read; the named spans come last."""
     yield "prompt", 0, row["prompt_length"], 0
     for each in row["supervised"]:

@@ -16,6 +16,7 @@ from lossmith.data.prepare import Prepared, prepare_data
 from lossmith.data.records import SPLITS
 from lossmith.errors import DataError, nearest, unknown_name
 from lossmith.models.base_tokenizer import load_tokenizer, tokenizer_key
+from lossmith.models.pretrained import is_encoder_decoder
 from lossmith.names import TASKS
 from lossmith.tasks.rows import records_by_task
 from lossmith.tasks.task import task_of
@@ -65,6 +66,7 @@ def prepare_config(config: Config, *, progress: Callable[[int, int | None], None
         config,
         tokenizer_for=tokenizer_for,
         tokenizer_key=tokenizer_key(model, chat_template=CHAT_TEMPLATE) if needs_tokenizer(config) else "",
+        apart=config.task.kind == "seq2seq" and is_encoder_decoder(model),
         progress=progress,
     )
     if config.train is not None:
