@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import torch
 
@@ -20,6 +21,7 @@ from lossmith.tasks.class_labels import classes_of, head_of
 from lossmith.tasks.classified import Decision
 from lossmith.tasks.document_vectors import DocumentVectors, embed
 from lossmith.tasks.find_row import row_table
+from lossmith.tasks.retrieval import UNKNOWN
 from lossmith.tasks.task import Given
 from lossmith.train.decision import decision_while_training
 from lossmith.train.predict import open_model
@@ -50,12 +52,13 @@ class Opened:
         assert self.model.encoder is not None, "a model that was loaded has its encoder"
         return self.model.encoder
 
-    def read(self, document: Document) -> Reading | None:
-        """What the model says of a document; None for a row that holds an error."""
+    def read(self, document: Document) -> Reading | str:
+        """What the model says of a document, or why it can say nothing."""
         if document.row["error"] is not None:
-            return None
+            return str(document.row["error"])
         with self.given.precision.autocast():
-            return read_document(self.model, document, self.judge.of(document.row), self.device)
+            reading = read_document(self.model, document, self.judge.of(document.row), self.device)
+        return UNKNOWN if np.isnan(reading.left.whole).any() else reading
 
 
 def open_retrieval(run: RunFolder, config: Config, prepared: Prepared) -> Opened:

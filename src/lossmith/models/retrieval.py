@@ -90,7 +90,7 @@ class RetrievalClassifier(nn.Module):
     g for each query and a learnt matrix S that begins as the identity, so that what a criterion's own words are near to
     is looked for from the start; and the classifier reads beside each answer r its products r * c, and c. It judges
     criteria that it has never seen. With `criterion: heads` every criterion of training has a classifier of its own,
-    the one whose vector is nearest.
+    found by its vector, and the logits of any other criterion are nan.
 
     Source: IRIS, ACL 2025 (long.1461). Its queries are not normalised; here cosines are of unit vectors, since with
     growing queries the softmax over k chunks would become a choice of one.
@@ -181,10 +181,13 @@ class RetrievalClassifier(nn.Module):
         if self.shape.criterion != "heads":
             return logits
         assert pair is not None
-        own = (pair @ self.criteria.T).argmax(dim=1)
-        return logits.unflatten(1, (len(self.shape.criteria), -1))[torch.arange(len(own), device=own.device), own]
+        nearest, own = (pair @ self.criteria.T).max(dim=1)
+        logits = logits.unflatten(1, (len(self.shape.criteria), -1))[torch.arange(len(own), device=own.device), own]
+        return logits.where((nearest > SAME)[:, None], math.nan)
 
 
+# The cosine from which two vectors are of one text.
+SAME = 1 - 1e-5
 # Less than any cosine, and finite.
 _LEAST = -2.0
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from lossmith.models.hidden import unwrap
 from lossmith.models.pooled import PooledClassifier
+from lossmith.models.retrieval import RetrievalClassifier
+from lossmith.models.retrieval_files import save_retrieval
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,35 +22,41 @@ if TYPE_CHECKING:
 
 def save_model(
     model: nn.Module,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerBase | None,
     folder: Path,
     *,
     end_ids: Sequence[int],
     write_more: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write `model` (whole, or its adapter) and its tokenizer to `folder`, replacing what was there.
+    """Write `model` (whole, or its adapter) and its tokenizer, where it has one, to `folder`, replacing what was there.
 
     An adapter whose base was built here with random weights is merged first: its base lies nowhere to be loaded from.
     Embeddings resized for added tokens are not copied into an adapter: their trained rows are in it, and
     AutoPeftModelForCausalLM makes room for them by the tokenizer saved beside. `write_more` may add files before the
     folder gets its name.
     """
-    from transformers import GenerationConfig
-
-    # Sampling defaults of the base are not taken over: they belong to whoever generates.
-    generation = GenerationConfig(
-        eos_token_id=list(end_ids), pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id
-    )
     saved: Any = without_wrapper(model)
     with _staged(folder) as staging:
-        if isinstance(saved, PooledClassifier):
+        if isinstance(saved, RetrievalClassifier):
+            save_retrieval(saved, staging)
+        elif isinstance(saved, PooledClassifier):
             _write(saved.backbone, staging, None)
             saved.save_head(staging)
         else:
-            _write(saved, staging, generation if end_ids else None)
-        tokenizer.save_pretrained(staging)
+            _write(saved, staging, _generation(tokenizer, end_ids) if end_ids else None)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(staging)
         if write_more is not None:
             write_more(staging)
+
+
+def _generation(tokenizer: Any, end_ids: Sequence[int]) -> Any:
+    """Sampling defaults of the base are not taken over: they belong to whoever generates."""
+    from transformers import GenerationConfig
+
+    return GenerationConfig(
+        eos_token_id=list(end_ids), pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id
+    )
 
 
 def _write(model: Any, staging: Path, generation: Any) -> None:

@@ -121,7 +121,7 @@ def check_labels(_objective: Objective, _rows: Mapping[str, Rows], given: Given)
 
 def count(objective: Objective, batch: Mapping[str, Any]) -> dict[str, float]:
     """The denominators of the terms for the labels of a batch."""
-    truth = Outputs(labels=batch["labels"], groups=batch["groups"], tasks=batch["tasks"])
+    truth = Outputs(labels=batch["labels"], groups=batch["groups"], tasks=batch["tasks"], keep=batch.get("keep"))
     return objective.counts_on_outputs(truth)
 
 

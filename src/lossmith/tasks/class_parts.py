@@ -29,13 +29,17 @@ class ClassParts:
         return self
 
     def shares(self, objective: Objective, *, counts: Mapping[str, float] | None = None) -> dict[str, float]:
-        """Each term's share of the gradient on the logits."""
-        return objective.shares_on_outputs(self.outputs, counts=counts)
+        """Each term's share of the gradient on the logits, or on the queries where there are any: all terms reach them."""
+        queries = self.outputs.queries
+        hidden = queries if queries is not None and queries.requires_grad else None
+        return objective.shares_on_outputs(self.outputs, hidden, counts=counts)
 
     def figures(self) -> Figures:
         """The share of classes, or of single labels, that the likelier side of each logit tells right."""
-        logits, labels = self.logits().detach(), self.outputs.labels
+        logits, labels, keep = self.logits().detach(), self.outputs.labels, self.outputs.keep
         assert labels is not None
+        if keep is not None:
+            logits, labels = logits[keep], labels[keep]
         right = logits.argmax(1) == labels if labels.ndim == 1 else (logits > 0) == labels.bool()
         return {ACCURACY: (right.sum(dtype=torch.float32), float(right.numel()))}
 

@@ -16,7 +16,8 @@ from torch.utils.data import Dataset
 class Rows(Dataset[dict[str, Any]]):
     """The rows of a prepared parquet file; rows that hold an error (a prompt that did not fit) have no tokens.
 
-    `columns` keeps memory at what the caller reads: training leaves the texts on disk.
+    `columns` keeps memory at what the caller reads: training leaves the texts on disk. `numbers` are those of the
+    rows in the file.
     """
 
     TRAINING = ("id", "task", "input_ids", "prompt_length", "supervised", "spans")
@@ -24,6 +25,7 @@ class Rows(Dataset[dict[str, Any]]):
     def __init__(self, file: Path, *, columns: Sequence[str] | None = TRAINING, keep: np.ndarray | None = None):
         self.file = file
         self.table: pa.Table = pq.read_table(file, columns=list(columns) if columns else None)
+        self.numbers = np.arange(self.table.num_rows) if keep is None else np.asarray(keep)
         if keep is not None:
             self.table = self.table.take(pa.array(keep))
 

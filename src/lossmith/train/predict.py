@@ -15,7 +15,7 @@ from lossmith.models.load import Loaded
 from lossmith.models.precision import choose_precision
 from lossmith.runs import RunFolder, read_json, write_json
 from lossmith.tasks.classified import Decision
-from lossmith.tasks.prepare import prepared_tokenizer, starting_model
+from lossmith.tasks.prepare import needs_tokenizer, prepared_tokenizer, starting_model
 from lossmith.tasks.rows import Rows, sample
 from lossmith.tasks.task import Given, Task, task_of
 from lossmith.train.decision import Decided, decide
@@ -73,7 +73,7 @@ def open_model(
     else:
         _check_template(run, prepared, allow=allow_other_template)
         model_config = config.model.model_copy(update={"base": str(run.model), "add_tokens": []})
-        tokenizer = load_tokenizer(model_config)
+        tokenizer = load_tokenizer(model_config) if needs_tokenizer(config) else None
     task, given = task_of(config), Given(config, prepared, tokenizer, precision)
     return task, task.load(model_config, given, False), given
 
