@@ -52,8 +52,8 @@ class TfidfSvd:
     def fit(cls, chunks: Iterable[str], *, width: int, terms: int, seed: int) -> TfidfSvd:
         """Fit it on training chunks; the same chunks in the same order and the same seed give the same arrays.
 
-        At most `terms` words, the most frequent, and `width` dimensions, of which there are fewer than that where
-        chunks or words are fewer. Raises DataError where the chunks hold no word.
+        At most `terms` words, the most frequent, and `width` dimensions: fewer where chunks or words are fewer, and
+        where words are, one for each. Raises DataError where the chunks hold no word.
         """
         from sklearn.decomposition import TruncatedSVD
         from threadpoolctl import threadpool_limits
@@ -70,12 +70,14 @@ class TfidfSvd:
                 fix="look at data.template and data.chunks, or name an encoder: model.base",
             ) from error
         found = tuple(vectorizer.get_feature_names_out().tolist())
+        idf = vectorizer.idf_.astype(np.float32)
+        if len(found) <= width:
+            return cls(found, idf, np.eye(len(found), dtype=np.float32))
         # Sums of threads come in any order, and would make other arrays on a machine with other cores.
         with threadpool_limits(1):
-            kept = min(width, len(found), len(texts))
-            svd = TruncatedSVD(kept, n_iter=7, random_state=seed).fit(weighed)
+            svd = TruncatedSVD(min(width, len(texts)), n_iter=7, random_state=seed).fit(weighed)
         # safetensors writes memory as it lies, and components come transposed.
-        return cls(found, vectorizer.idf_.astype(np.float32), svd.components_.astype(np.float32, order="C"))
+        return cls(found, idf, svd.components_.astype(np.float32, order="C"))
 
     @classmethod
     def load(cls, folder: Path) -> TfidfSvd:
