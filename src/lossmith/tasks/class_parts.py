@@ -29,7 +29,7 @@ class ClassParts:
         return self
 
     def shares(self, objective: Objective, *, counts: Mapping[str, float] | None = None) -> dict[str, float]:
-        """Each term's share of the gradient on the logits, or on the queries where there are any: all terms reach them."""
+        """Each term's share of the gradient on the logits, or on learnt queries: these every term reaches."""
         queries = self.outputs.queries
         hidden = queries if queries is not None and queries.requires_grad else None
         return objective.shares_on_outputs(self.outputs, hidden, counts=counts)

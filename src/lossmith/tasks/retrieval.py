@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lossmith.config.model import ModelConfig
+from lossmith.data.criteria import criteria_of
 from lossmith.errors import DataError, InputError, LossmithError
 from lossmith.losses import Objective, Outputs
 from lossmith.metrics.evidence import by_importance, importance
@@ -26,7 +27,7 @@ from lossmith.models.retrieval_files import holds_retrieval, load_retrieval
 from lossmith.tasks.begin_retrieval import begin_retrieval
 from lossmith.tasks.class_labels import Truth, check_labels, classes_of, count, head_of, of_classes, scored, weigh
 from lossmith.tasks.class_parts import ACCURACY, ClassParts
-from lossmith.tasks.classified import Decision, Scored, criteria_of, schema_of, told_of
+from lossmith.tasks.classified import Decision, Scored, schema_of, told_of
 from lossmith.tasks.document_vectors import embed
 from lossmith.tasks.predictions_file import table_of_rows, write_rows
 from lossmith.tasks.rows import Rows
@@ -156,6 +157,7 @@ def stored(taken: Pieces, loaded: Loaded, _given: Given) -> Pieces:
     model = loaded.model
     found = {split: VectorRows(rows, embed(rows.file, model.encoder)) for split, rows in taken.rows.items()}
     criteria = model.criteria.cpu().numpy() if model.shape.criterion == "heads" else None
+    assert isinstance(taken.collate, VectorCollator), "it is this task's"
     return Pieces(found, replace(taken.collate, criteria=criteria), taken.forward, taken.facts)
 
 
@@ -208,7 +210,7 @@ def schema(given: Given, decision: Decision) -> pa.Schema:
 
 def told(rows: Rows, scored: Iterator[Scored], given: Given, decision: Decision) -> Iterator[dict[str, Any]]:
     """These columns, for each row."""
-    classes, labels, criteria = classes_of(given), rows.table.column("label"), criteria_of(rows)
+    classes, labels, criteria = classes_of(given), rows.table.column("label"), criteria_of(rows.table)
     for one in scored:
         own = decision if criteria is None else decision.of(criteria[one.row])
         columns = told_of(one, labels[one.row].as_py(), classes, own)
