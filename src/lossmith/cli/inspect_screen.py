@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lossmith.cli.inspect_chunks import print_document
 from lossmith.cli.inspect_labels import print_labelled
 from lossmith.cli.visible_text import visible
 from lossmith.doctor.inspection import Inspection, Token
@@ -33,7 +34,7 @@ _FOLDED_ROWS, _HEAD_ROWS, _TAIL_ROWS = 12, 4, 4
 
 
 def print_inspection(found: Inspection, *, whole: bool = False) -> None:
-    """The record: its text by role, its tokens as a table, and whether ids lead back to text.
+    """The record: its text by role, its tokens as a table, and whether ids lead back to text; or its chunks.
 
     Without `whole`, long stretches that are not learned are folded.
     """
@@ -43,6 +44,8 @@ def print_inspection(found: Inspection, *, whole: bool = False) -> None:
     console.print(Text(f"record {visible(found.record)}", style="bold"), Text(f"{place}{times}"))
     if found.reason is not None:
         _say(console, f"! {visible(found.reason)}", style="bold red")
+    if found.document is not None:
+        print_document(console, found, whole=whole)
     if found.tokens:
         letters = {term.name: chr(ord("a") + n) if n < 26 else f"t{n}" for n, term in enumerate(found.terms)}
         console.print(_legend(found, letters), "")

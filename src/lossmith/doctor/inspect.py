@@ -9,8 +9,10 @@ from typing import Any
 
 from lossmith.data.head_template import HeadTemplate
 from lossmith.data.prepare import template_of
+from lossmith.data.retrieval_template import RetrievalTemplate
 from lossmith.doctor.agreement import against_batch, against_rendering
 from lossmith.doctor.find_record import Found, find_record
+from lossmith.doctor.inspect_chunks import with_chunks
 from lossmith.doctor.inspect_inputs import with_inputs
 from lossmith.doctor.inspection import Batch, Inspection, Position, TermReading, Token
 from lossmith.doctor.labelled import SCORED, labelled_of, scored_by, with_scoring
@@ -57,6 +59,8 @@ def inspect_record(
 
 def _with_tokens(shown: Inspection, subject: Subject, found: Found) -> Inspection:
     template = template_of(subject.config)
+    if isinstance(template, RetrievalTemplate):
+        return with_chunks(shown, subject, found, template)
     if isinstance(template, HeadTemplate):
         return with_inputs(shown, subject, found, template)
     tokenizer = prepared_tokenizer(subject.prepared)

@@ -85,6 +85,24 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """A document as it is cut: half-open intervals of its characters, the criterion beside it, and by what it is cut.
+
+    `cut` holds the keys of data.chunks.
+    """
+
+    text: str
+    pair: str | None
+    chunks: tuple[tuple[int, int], ...]
+    cut: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, each chunk with its text."""
+        chunks = [{"start": start, "end": end, "text": self.text[start:end]} for start, end in self.chunks]
+        return {"text": self.text, "pair": self.pair, "cut": dict(self.cut), "chunks": chunks}
+
+
+@dataclass(frozen=True, slots=True)
 class Inspection:
     """One record as training sees it.
 
@@ -92,7 +110,7 @@ class Inspection:
     or failed (nothing of its prompt fits); `reason` says why where it is not prepared. A rejected or failed record has
     no tokens. `disagreements` are sentences that must not be there: the prepared row against a fresh rendering, the
     batch against the row. `answer` and `text` are the two halves of the round trip. `labelled` is the label, where the
-    task is a classification.
+    task is a classification. Of the retrieval task `document` holds the chunks, in place of tokens and a batch.
     """
 
     record: str
@@ -108,6 +126,7 @@ class Inspection:
     text: Comparison | None = None
     batch: Batch | None = None
     labelled: Labelled | None = None
+    document: Document | None = None
     disagreements: Sequence[str] = ()
     notes: Sequence[str] = ()
 
@@ -155,11 +174,13 @@ class Inspection:
             "counts": {
                 "tokens": len(self.tokens),
                 "supervised": self.supervised,
+                "chunks": 0 if self.document is None else len(self.document.chunks),
                 "terms": {term.name: term.positions for term in self.terms},
             },
             "mean_loss": mean if mean is not None and math.isfinite(mean) else None,
             "round_trip": None,
             "classification": None if self.labelled is None else self.labelled.as_json(),
+            "document": None if self.document is None else self.document.as_json(),
             "disagreements": list(self.disagreements),
             "notes": list(self.notes),
         }

@@ -16,13 +16,10 @@ from lossmith.doctor.label_facts import Labelled, Scoring
 from lossmith.doctor.round_trip import decode_inside
 from lossmith.doctor.subject import Subject
 from lossmith.labels import Classes
-from lossmith.models.base_tokenizer import load_tokenizer
-from lossmith.models.precision import choose_precision
 from lossmith.runs import RunFolder
 from lossmith.tasks.classified import Decision
-from lossmith.tasks.prepare import prepared_tokenizer, starting_model
 from lossmith.tasks.rows import Rows
-from lossmith.tasks.task import Given, task_of
+from lossmith.train.predict import open_model
 
 SCORED = "scored"  # the span of the tokens by which the record's own label is scored
 
@@ -75,17 +72,9 @@ def scoring_of(run: RunFolder, config: Config, prepared: Prepared, split: str, r
     """What the run's model says of a row of a split, decided as its predictions are."""
     classes, file = prepared.classes, prepared.split_file(split)
     assert classes is not None and file is not None, "a row of a classification"
-    precision = choose_precision(device=config.train.device if config.train else "auto", dtype=config.model.dtype)
-    if config.train is None:
-        model, tokenizer = starting_model(config), prepared_tokenizer(prepared)
-    else:
-        model = config.model.model_copy(update={"base": str(run.model), "add_tokens": []})
-        tokenizer = load_tokenizer(model)
-    given = Given(config, prepared, tokenizer, precision)
-    task = task_of(config)
-    loaded = task.load(model, given, False)
+    task, loaded, given = open_model(run, config, prepared, allow_other_template=True)
     rows = Rows(file, columns=None, keep=np.array([row]))
-    with precision.autocast():
+    with given.precision.autocast():
         said = next(iter(task.answers(loaded, rows, given, None)))
     decision = _decision(run)
     if said.error is not None or said.logits is None:

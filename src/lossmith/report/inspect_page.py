@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from lossmith.report.document import render
 from lossmith.report.figures import number, percent
+from lossmith.report.inspect_document import document_block
 from lossmith.report.inspect_label import label_block
 from lossmith.report.objective_words import span_words
 from lossmith.report.palette import series
@@ -52,7 +53,8 @@ def write_inspection(inspection: Mapping[str, Any], out: Path) -> Path:
 
     `inspection`: record, split, tokens (index, id, text, role, supervised, spans of name and item, terms, loss or
     None, start, end), spans (names), terms (name, weight, span, positions), round_trip (ok, supervised_text, target),
-    classification (what `doctor.label_facts.Labelled` holds, None for other tasks).
+    classification (what `doctor.label_facts.Labelled` holds, None for other tasks), document (text, pair, cut, and
+    chunks of start, end and text, in place of tokens, None for other tasks).
     """
     tokens: Sequence[Mapping[str, Any]] = inspection["tokens"]
     lanes = _lanes(tokens, inspection.get("spans") or ())
@@ -77,6 +79,7 @@ def write_inspection(inspection: Mapping[str, Any], out: Path) -> Path:
                 "roles": list(dict.fromkeys(_role(token) for token in tokens)),
                 "round_trip": inspection.get("round_trip"),
                 "label": label_block(inspection.get("classification")),
+                "document": document_block(inspection.get("document")),
             },
         ),
     )
