@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +21,7 @@ from lossmith.report.evidence.pieces import Mark, pieces
 from lossmith.report.evidence.queries import heats, queries_verdict
 from lossmith.report.evidence.record_page import MARKED, write_evidence_page
 from lossmith.report.page import write_report
-from lossmith.runs import RunFolder, read_json, write_json
+from lossmith.runs import RunFolder, read_json, write_json, write_text
 
 from .contract import CRITERION, evidence_of_run, explained, judged, write_judged
 from .reading import Page, read_page
@@ -252,7 +253,7 @@ def test_the_report_holds_the_evidence_and_its_texts_stay_closed(runs: list[Path
     assert "8 learnt queries, each its nearest 12 chunks of a document (temperature 0.1)" in found.text
     assert "5.6 × query_diversity(queries)" in found.text and "3 sentences, 1 of them shared" in found.text
     assert f"{facts['similarity'][0][4]:.2f}" in found.text
-    assert "Each criterion by itself" in found.text
+    assert "Measured on 240 records of the test split" in found.text
     assert f"lossmith explain {runs[0]} --id ID --html FILE" in found.text
     parts = "".join(re.split(r'<details class="withheld">.*?</details>', found.source, flags=re.DOTALL))
     assert "suspend" in found.text and "suspend" not in parts and "bicycles" not in parts
@@ -289,3 +290,25 @@ def test_missing_and_damaged_evidence_is_a_sentence(runs: list[Path], tmp_path: 
     write_json(run.evidence(), {"queries": [{"number": 3}], "faithfulness": {"chunks": [1], "deletion": 5}})
     text = read_page(write_report([run.path])).text
     assert "evidence.json has another shape than this version writes" in text
+
+
+def test_each_criterion_has_its_figures_its_threshold_and_its_place_in_a_picture(
+    runs: list[Path], tmp_path: Path
+) -> None:
+    run = RunFolder(tmp_path / "sharp")
+    shutil.copytree(runs[0], run.path)
+    config = run.config.read_text().replace("pairs: {}", "pairs: {ends: The provider may end the contract.}")
+    assert config != run.config.read_text()
+    write_text(run.config, config)
+    metrics = read_json(run.metrics())
+    write_json(run.metrics(), metrics | {"criterion_thresholds": {"changes": 0.25}})
+    text = read_page(write_report([run.path])).text
+    table = text[text.index("Each criterion by itself") : text.index("f1 by criterion")]
+    for name, n, threshold in (("changes", 40, "0.250"), ("ends", 40, "0.500, that of all")):
+        facts = metrics["criteria"][name]["f1"]
+        told = " The provider may end the contract." if name == "ends" else ""
+        assert f"{name}{told} {n} {threshold} {facts['value']:.3f} {facts['low']:.3f} to {facts['high']:.3f}" in table
+    drawn = text[text.index("f1 by criterion") : text.index("Precision and recall")]
+    order = sorted(metrics["criteria"], key=lambda name: (metrics["criteria"][name]["f1"]["value"], name))
+    places = [drawn.index(f"{name} (") for name in order]
+    assert places == sorted(places) and "the dashed line is the value of all records" in drawn

@@ -1,4 +1,4 @@
-"""The figures of each class, or of each criterion, in one table."""
+"""The figures of each class in one table."""
 
 from __future__ import annotations
 
@@ -39,13 +39,7 @@ def class_table(run: Run, classes: Classes | None) -> ClassTable | None:
     return _table({name: figures for name, figures in held.items() if figures}, (run.metrics or {}).get("n"))
 
 
-def criteria(run: Run) -> ClassTable | None:
-    """The same for each criterion that records name, None where they name none."""
-    found = (run.metrics or {}).get("criteria") or {}
-    return _table({str(name): figures for name, figures in found.items()})
-
-
-def _table(held: Mapping[str, Mapping[str, Mapping[str, Any]]], n: int | None = None) -> ClassTable | None:
+def _table(held: Mapping[str, Mapping[str, Mapping[str, Any]]], n: int | None) -> ClassTable | None:
     names = list(dict.fromkeys(metric for figures in held.values() for metric in figures))
     if not names:
         return None

@@ -10,12 +10,13 @@ from lossmith.evaluate.predictions import Predictions
 from lossmith.labels import Classes
 from lossmith.report.classification.balance import Balance, balance
 from lossmith.report.classification.before_after import BeforeAfter, before_after
+from lossmith.report.classification.by_criterion import ByCriterion, by_criterion
 from lossmith.report.classification.confusion import Confusion, LabelCounts, confusion, label_counts
 from lossmith.report.classification.decision import decision_facts
 from lossmith.report.classification.fairness import Fairness, fairness
 from lossmith.report.classification.mistakes import Mistakes, mistakes
 from lossmith.report.classification.outcomes import Outcomes, read_outcomes
-from lossmith.report.classification.per_class import ClassTable, class_table, criteria
+from lossmith.report.classification.per_class import ClassTable, class_table
 from lossmith.report.classification.precision_recall import precision_recall
 from lossmith.report.classification.reliability import reliability
 from lossmith.report.run_files import Run
@@ -34,7 +35,7 @@ class Section:
     per_class: ClassTable | None
     charts: Sequence[SquareChart]
     before_after: Sequence[BeforeAfter]
-    criteria: ClassTable | None
+    criteria: ByCriterion | None
     fairness: Fairness | None
     mistakes: Sequence[Mistakes]
     problem: str
@@ -54,7 +55,7 @@ def section(run: Run, predictions: Predictions | None) -> Section:
         per_class=class_table(run, classes),
         charts=[chart for chart in charts if chart is not None],
         before_after=before_after(run),
-        criteria=criteria(run),
+        criteria=by_criterion(run),
         fairness=fairness(run),
         mistakes=mistakes(predictions, outcomes) if predictions is not None and outcomes is not None else (),
         problem=problem,

@@ -65,9 +65,13 @@ def evidence_verdicts(run: Run, who: str) -> list[Verdict]:
 
 def _told(facts: Mapping[str, Any]) -> str:
     tried_on = facts.get("faithfulness") or {}
-    of = f" of {count(facts['n'], 'record')}" if facts.get("n") else ""
+    read, records = facts.get("n"), facts.get("records")
+    split = f"the {facts.get('split') or 'test'} split"
+    of = f"{count(read, 'record')} of {split}" if read else split
+    if read and records and records > read:
+        of = f"{read:,} of {count(records, 'record')} of {split}, drawn by seed"
     draws = f" Random chunks are the mean of {count(tried_on['draws'], 'draw')}." if tried_on.get("draws") else ""
     return (
-        f"From the {facts.get('split') or 'test'} split{of}. The evidence of a prediction is ranked by how much its "
-        f"log-odds fall without each chunk; the bands are 95 % intervals over clusters of records.{draws}"
+        f"Measured on {of}. The evidence of a prediction is ranked by how much its log-odds fall without each chunk; "
+        f"the bands are 95 % intervals over clusters of records.{draws}"
     )
