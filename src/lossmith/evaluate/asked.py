@@ -37,7 +37,7 @@ def check_asked(config: Config) -> Asked:
         else:
             _check_fits(name, fitting, config, where="evaluate.metrics")
     _check_best(config, fitting)
-    check_baselines(asked.baselines, classifies=config.classifies)
+    check_baselines(config)
     if isinstance(asked.threshold, Mapping):
         check_aim(asked.threshold)
     # What is measured of texts costs much; what is measured of classes nothing, so that a gate may ask for it alone.

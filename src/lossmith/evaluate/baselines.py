@@ -9,9 +9,10 @@ from typing import Literal
 
 import numpy as np
 
-from lossmith.config.evaluate import EvaluateConfig
+from lossmith.config.schema import Config
 from lossmith.errors import InputError, unknown_name
 from lossmith.evaluate.class_baselines import CLASS_BASELINES, class_decisions
+from lossmith.evaluate.mean_pool import ABOUT, MEAN_POOL, has_mean_pool, mean_pool_folder
 from lossmith.evaluate.measures import Measure
 from lossmith.evaluate.predictions import Predictions, aligned, read_predictions
 from lossmith.runs import RunFolder
@@ -20,7 +21,6 @@ BASELINES: Mapping[str, str] = {
     "prompt_copied": "the prompt as the answer",
     "nearest_training_record": "the target of the training record whose prompt is nearest (TF-IDF, cosine)",
 }
-Wanted = Literal["auto", "none"] | Sequence[str]
 _CELLS = 1 << 22  # similarities held at once
 
 
@@ -49,23 +49,28 @@ class Baselines:
 
 
 def find_baselines(
-    asked: EvaluateConfig, predictions: Predictions, folder: RunFolder, *, split: str, prepared: Path | None
+    config: Config, predictions: Predictions, folder: RunFolder, *, split: str, prepared: Path | None
 ) -> Baselines:
     """What the baselines say of the records of `predictions`; `prepared` is the folder of prepared rows.
 
-    A run named among them is a baseline where it has predictions for the same records. Raises InputError for a name
-    that is none, and for a run that is not there.
+    A run named among them is a baseline where it has predictions for the same records; so is the one that a retrieval
+    run trains inside its `folder`. Raises InputError for a name that is none, and for a run that is not there.
     """
     found = Baselines()
-    names = check_baselines(asked.baselines, classifies=predictions.classes is not None)
-    for name in [one for one in names if "/" in one]:
-        other = named_run(name, folder, where="evaluate.baselines")
+    asked = config.evaluate
+    names = check_baselines(config, classifies=predictions.classes is not None)
+    runs = {
+        name: (named_run(name, folder, where="evaluate.baselines"), f"the run {name}") for name in names if "/" in name
+    }
+    if MEAN_POOL in names:
+        runs[MEAN_POOL] = mean_pool_folder(folder), ABOUT
+    for name, (other, about) in runs.items():
         try:
             theirs = read_predictions(other.predictions(split), smallest_group=asked.smallest_group)
-            found.given[name] = Baseline(aligned(predictions, theirs), f"the run {name}", "all")
+            found.given[name] = Baseline(aligned(predictions, theirs), about, "all")
         except InputError as error:
             found.absent[name] = error.message
-    own = [name for name in names if "/" not in name]
+    own = [name for name in names if name not in runs]
     if predictions.classes is not None:
         decided = class_decisions(own, predictions, prepared, asked, split=split)
         for name, outcomes in decided.outcomes.items():
@@ -82,12 +87,15 @@ def find_baselines(
     return found
 
 
-def check_baselines(wanted: Wanted, *, classifies: bool) -> list[str]:
-    """The baselines asked for, each once; `auto` stands for all that fit.
+def check_baselines(config: Config, *, classifies: bool | None = None) -> list[str]:
+    """The baselines that a configuration asks for, each once; `auto` stands for all that fit.
 
-    Raises InputError for a name that is neither a baseline of the task nor, with a slash, a run folder.
+    `classifies` tells of predictions that are there already. Raises InputError for a name that is neither a baseline of
+    the task nor, with a slash, a run folder.
     """
-    known = CLASS_BASELINES if classifies else BASELINES
+    classifies = config.classifies if classifies is None else classifies
+    known = [*(CLASS_BASELINES if classifies else BASELINES), *([MEAN_POOL] if has_mean_pool(config) else [])]
+    wanted = config.evaluate.baselines
     names: list[str] = []
     for name in [wanted] if isinstance(wanted, str) else wanted:
         if name == "auto":

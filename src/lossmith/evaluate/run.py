@@ -81,7 +81,7 @@ def evaluate_run(
     }
     predictions = read_predictions(folder.predictions(split), smallest_group=asked.smallest_group)
     if baselines is None:
-        baselines = find_baselines(asked, predictions, folder, split=split, prepared=prepared or _prepared(folder))
+        baselines = find_baselines(config, predictions, folder, split=split, prepared=prepared or _prepared(folder))
     how = Resampling(asked.resamples, config.seed)
 
     measures = find_measures([*names, *_of_gates(gates, predictions), *_of_groups(predictions)], predictions.classes)

@@ -113,5 +113,5 @@ def _pooled(study: StudyFolder, config: Config, folds: Mapping[int, RunFolder], 
     from lossmith.evaluate.run import evaluate_run
 
     write_pooled(folds, study.files.predictions(name))
-    baselines = pooled_baselines(config.evaluate, folds, study.files, split=name)
+    baselines = pooled_baselines(config, folds, study.files, split=name)
     return evaluate_run(study.files, config, split=name, baselines=baselines)
