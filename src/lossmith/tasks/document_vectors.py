@@ -78,6 +78,16 @@ class DocumentVectors:
         """Chunks of which the encoder did not read the end."""
         return int(np.count_nonzero(self._marks[self._lasts, CUT]))
 
+    @property
+    def places(self) -> np.ndarray:
+        """Where in `stored` the vectors of all rows lie, one row after another, int64 (vectors,)."""
+        return _runs(self._lasts, self._sizes) if self.per_token else self._lasts
+
+    @property
+    def stored(self) -> np.ndarray:
+        """All vectors of the encoder, float32 (stored, width), read from the disk as they are used."""
+        return self._vectors
+
     @cached_property
     def _vectors(self) -> np.ndarray:
         return np.asarray(self._store.vectors())
