@@ -105,8 +105,7 @@ def test_a_document_of_one_chunk_or_none_is_explained(chunks: int):
 
 
 def test_a_row_that_failed_says_why_and_has_no_scores():
-    document = document_of(3, error="the criterion is unknown")
-    told = record_evidence(document, judge_of(), None, split="test")
+    told = record_evidence(document_of(3), judge_of(), "the criterion is unknown", split="test")
     assert (told["predicted"], told["error"], told["scores"]) == (None, "the criterion is unknown", {})
     assert (told["label"], told["evidence"], told["queries"]) == ("yes", [], [])
 

@@ -27,7 +27,7 @@ class QueryFacts:
         """Count a document; `muted` are logits (queries, outputs) where each query in turn finds nothing."""
         document = reading.document
         read = reading.left.weights > 0
-        self._terms.add(document.row["prompt"], [tuple(unit) for unit in document.units.tolist()], read)
+        self._terms.add(document.row["prompt"], [tuple(unit) for unit in document.units.tolist()], reading.left.weights)
         shared = overlap(read)
         self._overlap += np.nan_to_num(shared)
         self._overlapping += ~np.isnan(shared)

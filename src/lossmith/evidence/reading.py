@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from lossmith.labels import CRITERION, Classes
+from lossmith.data.criteria import criterion_of
+from lossmith.labels import Classes
 from lossmith.metrics.evidence import by_importance, importance
 from lossmith.models.leave_one_out import Left, Reader, leave_one_out
 from lossmith.tasks.classified import Decision
@@ -30,7 +31,7 @@ class Judge:
 
     def of(self, row: Mapping[str, Any]) -> Judge:
         """What decides on a prepared row, whose criterion may have a threshold of its own."""
-        return replace(self, decision=self.decision.of(row.get(f"keep.{CRITERION}")))
+        return replace(self, decision=self.decision.of(criterion_of(row)))
 
     def of_classes(self, logits: np.ndarray) -> np.ndarray:
         """Logits (..., classes) of a head's (..., outputs); one sigmoid output stands against 0."""

@@ -12,31 +12,33 @@ from lossmith.tasks.classified import Scored, told_of
 SCHEMA = 1
 
 
-def record_evidence(document: Document, judge: Judge, reading: Reading | None, *, split: str) -> dict[str, Any]:
-    """What a prediction rests on; without a `reading` the row failed, and `error` says why.
+def record_evidence(document: Document, judge: Judge, reading: Reading | str, *, split: str) -> dict[str, Any]:
+    """What a prediction rests on; where `reading` says why the row failed, `error` does.
 
     `evidence` holds every chunk that was read, the most important first: `importance` is how far the log-odds of the
     prediction fall without it (nats), `weight` the mean of the queries' weights on it, `queries` those that read it.
     `queries` holds what each query read, the largest weight first; none where the mean of all chunks is read.
     """
     row, classes = document.row, judge.classes
-    logits = None if reading is None else reading.whole
-    told = told_of(Scored(0, logits, error=row["error"]), row["label"], classes, judge.decision)
+    read = reading if isinstance(reading, Reading) else None
+    error = reading if isinstance(reading, str) else None
+    scored = Scored(0, None if read is None else read.whole, error=error)
+    told = told_of(scored, row["label"], classes, judge.of(row).decision)
     return {
         "schema": SCHEMA,
         "id": row["id"],
         "split": split,
         "label": told["label"],
         "predicted": told["predicted"],
-        "scores": {} if reading is None else {name: told[f"score.{name}"] for name in classes.names},
+        "scores": {} if read is None else {name: told[f"score.{name}"] for name in classes.names},
         "criterion": row["pair"],
         "document": {
             "text": row["prompt"],
             "chunks": [_place(document, chunk) for chunk in range(len(document.units))],
         },
-        "queries": [] if reading is None else _queries(reading),
-        "evidence": [] if reading is None else [_evidence(reading, c) for c in reading.order if reading.left.read[c]],
-        "error": row["error"],
+        "queries": [] if read is None else _queries(read),
+        "evidence": [] if read is None else [_evidence(read, chunk) for chunk in read.order if read.left.read[chunk]],
+        "error": error,
     }
 
 

@@ -57,24 +57,23 @@ def run_evidence(run: RunFolder, config: Config, split: str, *, progress: Progre
         raise DataError(f"there is no {split} split to explain", got=split, expected="a split with records")
     opened = open_retrieval(run, config, prepared)
     vectors = embed(file, opened.encoder, progress=progress)
-    rows = Rows(file, columns=None)
-    chosen = sample(len(rows), config.evaluate.evidence_documents, seed=config.split_seed)
-    numbers = np.arange(len(rows)) if chosen is None else chosen
+    chosen = sample(len(vectors), config.evaluate.evidence_documents, seed=config.split_seed)
+    rows = Rows(file, columns=None, keep=chosen)
     count = opened.queries
     facts, tested, read = QueryFacts(count, opened.judge.classes), Faithfulness(config.seed), 0
-    for reading in _readings(opened, vectors, rows, numbers, progress):
+    for reading in _readings(opened, vectors, rows, progress):
         read += 1
         if count:
             facts.add(reading, _muted(opened, reading))
         _test(tested, opened, reading)
     queries = opened.model.queries.detach().cpu().numpy()[:count]
-    nearest = nearest_of_queries(opened, vectors, rows) if count else []
+    nearest = nearest_of_queries(opened, vectors, file) if count else []
     logger.info("evidence of %s records of %s read", f"{read:,}", split)
     return {
         "schema": SCHEMA,
         "split": split,
         "n": read,
-        "records": len(rows),
+        "records": len(vectors),
         "queries": [{"query": q, "nearest": nearest[q], **facts.of_query(q)} for q in range(count)],
         "similarity": similarity(queries).tolist(),
         "overlap": facts.overlap(),
@@ -82,16 +81,14 @@ def run_evidence(run: RunFolder, config: Config, split: str, *, progress: Progre
     }
 
 
-def _readings(
-    opened: Opened, vectors: DocumentVectors, rows: Rows, numbers: np.ndarray, progress: Progress | None
-) -> Iterator[Reading]:
-    """Documents as the model reads them, without those that hold an error."""
-    for done, number in enumerate(numbers.tolist(), start=1):
-        reading = opened.read(document_of(vectors, number, rows[number]))
-        if reading is not None:
+def _readings(opened: Opened, vectors: DocumentVectors, rows: Rows, progress: Progress | None) -> Iterator[Reading]:
+    """Documents as the model reads them, without those that it can say nothing of."""
+    for place, number in enumerate(rows.numbers.tolist()):
+        reading = opened.read(document_of(vectors, number, rows[place]))
+        if isinstance(reading, Reading):
             yield reading
         if progress is not None:
-            progress(done, len(numbers))
+            progress(place + 1, len(rows))
 
 
 def _test(tested: Faithfulness, opened: Opened, reading: Reading) -> None:

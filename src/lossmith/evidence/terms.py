@@ -13,14 +13,15 @@ _TERM = re.compile(r"[^\W\d_](?:[\w'’-]*\w)")
 
 
 class TermCounts:
-    """Occurrences of every term in the chunks that each query reads, and in all chunks; added to document by document.
+    """Occurrences of every term in what each query reads, and in all chunks; added to document by document.
 
     A term is a word of two characters or more that begins with a letter, in lower case. A word counts once for each
     chunk that it stands in or that stands in it, so that chunks which share a sentence share its words, and chunks that
-    are parts of words count whole words.
+    are parts of words count whole words. For a query it counts by the query's weight on the chunk: of k chunks that are
+    read, often one alone is looked at.
 
     >>> counts = TermCounts(1)
-    >>> counts.add("we owe nothing. you owe us", [(0, 15), (16, 26)], np.array([[True, False]]))
+    >>> counts.add("we owe nothing. you owe us", [(0, 15), (16, 26)], np.array([[1.0, 0.0]]))
     >>> counts.top(0, 2)
     [('nothing', 0.83), ('we', 0.83)]
     """
@@ -30,8 +31,8 @@ class TermCounts:
         self._read = np.zeros((queries, 1024))
         self._all = np.zeros(1024)
 
-    def add(self, text: str, chunks: Sequence[tuple[int, int]], read: np.ndarray) -> None:
-        """Count a document; `chunks` are character intervals of its text, `read` (queries, chunks) bool."""
+    def add(self, text: str, chunks: Sequence[tuple[int, int]], weights: np.ndarray) -> None:
+        """Count a document; `chunks` are character intervals of its text, `weights` (queries, chunks) in 0..1."""
         found = list(_TERM.finditer(text))
         if not found or not len(chunks):
             return
@@ -42,9 +43,9 @@ class TermCounts:
         intervals = np.asarray(chunks)
         first = np.searchsorted(ends, intervals[:, 0], side="right")
         last = np.maximum(first, np.searchsorted(starts, intervals[:, 1], side="left"))
-        np.add.at(self._all, terms, _covering(first, last, len(terms)))
-        for query, own in enumerate(read):
-            np.add.at(self._read[query], terms, _covering(first[own], last[own], len(terms)))
+        np.add.at(self._all, terms, _covering(first, last, np.ones(len(first)), words=len(terms)))
+        for query, own in enumerate(weights):
+            np.add.at(self._read[query], terms, _covering(first, last, own, words=len(terms)))
 
     def top(self, query: int, count: int) -> list[tuple[str, float]]:
         """The terms that a query reads oftener than the other chunks have them, with their weighted log-odds."""
@@ -63,9 +64,9 @@ class TermCounts:
         self._read = np.pad(self._read, ((0, 0), (0, more)))
 
 
-def _covering(first: np.ndarray, last: np.ndarray, words: int) -> np.ndarray:
-    """How many of the intervals [first, last) of word numbers hold each word, (words,)."""
+def _covering(first: np.ndarray, last: np.ndarray, weights: np.ndarray, *, words: int) -> np.ndarray:
+    """The sum of the weights of the intervals [first, last) of word numbers that hold each word, (words,)."""
     edges = np.zeros(words + 1)
-    np.add.at(edges, first, 1.0)
-    np.add.at(edges, last, -1.0)
-    return np.cumsum(edges[:-1])
+    np.add.at(edges, first, weights)
+    np.add.at(edges, last, -weights)
+    return np.maximum(0.0, np.cumsum(edges[:-1]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import os.path
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +30,33 @@ def read_row(file: Path, number: int) -> dict[str, Any]:
 
 def row_table(file: Path, number: int) -> pa.Table:
     """The same as a table of one row."""
+    return next(_tables(file, [number], columns=None))[1]
+
+
+def read_rows(file: Path, numbers: Iterable[int], *, columns: Sequence[str]) -> dict[int, dict[str, Any]]:
+    """Some columns of some rows by their numbers; memory is that of one group of rows."""
+    return {
+        number: row
+        for own, table in _tables(file, sorted(set(numbers)), columns=columns)
+        for number, row in zip(own, table.to_pylist(), strict=True)
+    }
+
+
+def _tables(
+    file: Path, numbers: Sequence[int], *, columns: Sequence[str] | None
+) -> Iterator[tuple[Sequence[int], pa.Table]]:
+    """The rows of each group that are among the numbers, which rise, and those."""
     parquet = pq.ParquetFile(file)
-    left = number
+    first = 0
     for group in range(parquet.num_row_groups):
         size = parquet.metadata.row_group(group).num_rows
-        if left < size:
-            return parquet.read_row_group(group).slice(left, 1)
-        left -= size
-    raise IndexError(f"{file} has no row {number}")
+        own = [number for number in numbers if first <= number < first + size]
+        if own:
+            table = parquet.read_row_group(group, columns=None if columns is None else list(columns))
+            yield own, table.take(pa.array([number - first for number in own]))
+        first += size
+    if numbers and numbers[-1] >= first:
+        raise IndexError(f"{file} has no row {numbers[-1]}")
 
 
 def near_ids(id: str, known: Iterable[str], *, count: int = 1) -> list[str]:  # noqa: A002
