@@ -55,8 +55,9 @@ def test_further_figures_are_means_over_units_and_survive(tmp_path: Path):
     assert tally_of({"a": 1.0}).mean_notes() == {}
 
 
-def measure(tally: Tally, share: float, *, present: bool = True, warm: bool = True) -> list[str]:
-    return tally.add_shares({"a": 1.0} | ({"b": share} if present else {}), warm=warm)
+def measure(tally: Tally, share: float, *, value: float = 0.5, present: bool = True, warm: bool = True) -> list[str]:
+    sums = {"a": torch.tensor(1.0), "b": torch.tensor(value)}
+    return tally.add_shares({"a": 1.0} | ({"b": share} if present else {}), sums, warm=warm)
 
 
 def test_a_term_is_dead_after_five_quiet_measurements_running():
@@ -73,3 +74,10 @@ def test_a_loud_measurement_an_absent_span_and_warm_up_do_not_count():
         assert measure(tally, 1e-6) == []
     assert measure(tally, 0.1) == []
     assert [measure(tally, 1e-6) for _ in range(5)] == [[], [], [], [], ["b"]]
+
+
+def test_a_penalty_that_is_met_is_not_dead():
+    tally = tally_of({"a": 1.0, "b": 1.0})
+    assert [measure(tally, 0.0, value=0.0) for _ in range(10)] == [[]] * 10
+    assert "dead" not in tally.line()
+    assert [measure(tally, 0.0) for _ in range(5)] == [[], [], [], [], ["b"]]

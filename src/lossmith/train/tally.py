@@ -83,16 +83,18 @@ class Tally:
         together = reduce_over_processes({"tokens": float(self.new_tokens)}, device)
         self.tokens, self.new_tokens = self.tokens + int(together["tokens"]), 0
 
-    def add_shares(self, shares: Mapping[str, float], *, warm: bool) -> list[str]:
+    def add_shares(self, shares: Mapping[str, float], sums: Mapping[str, Tensor], *, warm: bool) -> list[str]:
         """Keep the terms' shares of the gradient; returns the terms found dead by this measurement.
 
-        `shares` holds the terms whose span is present in the batch. A term is dead when its share stays under 1e-4 in
-        five measurements running after warm-up.
+        `shares` holds the terms whose span is present in the batch, `sums` what they add up to there. A term is dead
+        when its share stays under 1e-4 in five measurements running after warm-up, unless it is 0: a penalty that asks
+        for nothing more has been met.
         """
         self.shares = dict(shares)
         dead = []
         for name, share in shares.items() if warm else ():
-            self.quiet[name] = self.quiet.get(name, 0) + 1 if share < DEAD_SHARE else 0
+            met = name in sums and not float(sums[name])
+            self.quiet[name] = self.quiet.get(name, 0) + 1 if share < DEAD_SHARE and not met else 0
             if self.quiet[name] == DEAD_AFTER:
                 dead.append(name)
         return dead

@@ -133,7 +133,7 @@ class ObjectiveTrainer(Trainer):
         parts = self.work.forward(model, inputs)
         value = parts.value(self.work.objective, counts=self._window)
         if self._measure_shares:
-            self._record_shares(parts)
+            self._record_shares(parts, value.sums)
         self.tally.add(value.sums, value.counts, inputs["tokens"])
         self.tally.add_notes(value.notes, value.counts)
         self.tally.add_figures(parts.figures())
@@ -142,11 +142,11 @@ class ObjectiveTrainer(Trainer):
         # DDP averages gradients over processes; the counts already hold all of them.
         return value.total * self.accelerator.num_processes
 
-    def _record_shares(self, parts: Parts) -> None:
+    def _record_shares(self, parts: Parts, sums: Mapping[str, Tensor]) -> None:
         self._measure_shares = False
         shares = parts.few(self.work.objective).shares(self.work.objective, counts=self._window)
         warm = self.state.global_step >= self.args.get_warmup_steps(self.state.max_steps)
-        for name in self.tally.add_shares(shares, warm=warm):
+        for name in self.tally.add_shares(shares, sums, warm=warm):
             self.work.warn(
                 f"the term '{name}' is dead: its share of the gradient stayed under 1e-4 in five measurements running "
                 f"(now {self.tally.shares[name]:.1e} at step {self.state.global_step + 1}); it trains nothing. "
