@@ -8,8 +8,8 @@ import numpy as np
 
 from lossmith.tasks.document_vectors import DocumentVectors
 
-# Vectors in memory at once.
-BLOCK = 16_384
+# Vectors looked at together: few enough to stay near the processor.
+BLOCK = 4_096
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,14 @@ def nearest_rows(stored: np.ndarray, places: np.ndarray, sought: np.ndarray, k: 
         first, last = int(own[0]), int(own[-1])
         # Texts that were encoded together lie together, and need no copy.
         block = stored[first : last + 1] if last - first + 1 == len(own) else stored[own]
-        products = sought @ block.T
-        chosen = _largest(products, k)
-        best = np.concatenate([best, np.take_along_axis(products, chosen, axis=1)], axis=1)
-        found = np.concatenate([found, chosen + start], axis=1)
+        products = (block @ sought.T).T
+        numbers = np.arange(start, start + len(own))
+        if best.shape[1] == k:
+            # After a few blocks hardly any is nearer than what was found.
+            nearer = np.flatnonzero((products > best.min(axis=1, keepdims=True)).any(axis=0))
+            products, numbers = products[:, nearer], numbers[nearer]
+        best = np.concatenate([best, products], axis=1)
+        found = np.concatenate([found, np.broadcast_to(numbers, products.shape)], axis=1)
         kept = _largest(best, k)
         best, found = np.take_along_axis(best, kept, axis=1), np.take_along_axis(found, kept, axis=1)
     return best, found
