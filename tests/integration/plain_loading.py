@@ -18,9 +18,11 @@ tokenizer = AutoTokenizer.from_pretrained(folder)
 {check}
 made = []
 for row in pq.read_table(predictions).to_pylist()[:3]:
-    ids = tokenizer(row["prompt"], add_special_tokens=False, return_tensors="pt")
+    apart = model.config.is_encoder_decoder
+    ids = tokenizer(row["prompt"], add_special_tokens=apart, return_tensors="pt")
     out = model.generate(**ids, max_new_tokens=12, do_sample=False)
-    made.append(tokenizer.decode(out[0, ids["input_ids"].shape[1]:], skip_special_tokens=True) == row["prediction"])
+    new = out[0, 1 if apart else ids["input_ids"].shape[1]:]
+    made.append(tokenizer.decode(new, skip_special_tokens=True) == row["prediction"])
 assert not any(name.split(".")[0] == "lossmith" for name in sys.modules)
 print(json.dumps(made))
 """

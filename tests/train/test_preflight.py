@@ -168,8 +168,8 @@ def test_a_checkpoint_that_is_none_is_refused(name: str, overrides: Callable[...
 def test_cut_answers_are_told_with_their_number():
     audit = {
         "warnings": [],
-        "max_length": 64,
-        "splits": {"train": {"records": 50, "truncation": {"cut_answer": 2, "dropped": 1}}},
+        "limits": "data.max_length=64",
+        "splits": {"train": {"records": 50, "end_supervised": 48, "truncation": {"cut_answer": 2, "dropped": 1}}},
     }
     plan = plan_steps(TrainConfig(), records=800, processes=1)
     (told,) = doubts(plan, audit)

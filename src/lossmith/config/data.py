@@ -183,3 +183,14 @@ class DataConfig(Group):
     def prompt_length(self) -> int:
         """Tokens at which a prompt is too long: with the answer, or where sources have a limit of their own, alone."""
         return self.max_source_length or self.max_length
+
+    @property
+    def limits(self) -> str:
+        """The keys that bound a record, as they are written."""
+        if self.max_source_length is None and self.max_target_length is None:
+            return f"data.max_length={self.max_length}"
+        return " and ".join(
+            f"data.{name}={getattr(self, name)}"
+            for name in ("max_source_length", "max_target_length")
+            if getattr(self, name) is not None
+        )

@@ -13,6 +13,7 @@ from torch import nn
 from lossmith.generate.batching import Batching, in_batches, positions_of, refusal
 from lossmith.generate.processors import HISTORY, processors_for
 from lossmith.generate.settings import SAMPLING, Settings, check_settings
+from lossmith.models.first_tokens import first_tokens
 from lossmith.models.hidden import unwrap
 from lossmith.models.modes import evaluating
 
@@ -107,7 +108,7 @@ def _decode(work: _Work, indices: list[int], prompts: list[Sequence[int]]) -> li
         rest["min_new_tokens"] = steps
     config = GenerationConfig(
         **rest,
-        **(_first_tokens(work.model) if apart else {}),
+        **first_tokens(work.model),
         max_new_tokens=steps,
         do_sample=False,
         eos_token_id=list(work.end_ids),
@@ -135,16 +136,6 @@ def _padded(
         ids[row, left : left + len(prompt)] = torch.as_tensor(prompt, dtype=torch.int64)
         attention[row, left : left + len(prompt)] = 1
     return ids, attention
-
-
-def _first_tokens(model: Any) -> dict[str, int]:
-    """With which tokens an encoder-decoder begins what it writes: facts of the model, no defaults of its checkpoint."""
-    found: dict[str, int] = {}
-    for name in ("decoder_start_token_id", "forced_bos_token_id"):
-        given = [getattr(place, name, None) for place in (model.generation_config, model.config)]
-        if (token := next((each for each in given if each is not None), None)) is not None:
-            found[name] = int(token)
-    return found
 
 
 def _until_end(work: _Work, index: int, row: list[int]) -> Generated:

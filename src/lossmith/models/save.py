@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lossmith.models.first_tokens import first_tokens
 from lossmith.models.hidden import unwrap
 from lossmith.models.pooled import PooledClassifier
 from lossmith.models.retrieval import RetrievalClassifier
@@ -43,19 +44,22 @@ def save_model(
             _write(saved.backbone, staging, None)
             saved.save_head(staging)
         else:
-            _write(saved, staging, _generation(tokenizer, end_ids) if end_ids else None)
+            _write(saved, staging, _generation(saved, tokenizer, end_ids) if end_ids else None)
         if tokenizer is not None:
             tokenizer.save_pretrained(staging)
         if write_more is not None:
             write_more(staging)
 
 
-def _generation(tokenizer: Any, end_ids: Sequence[int]) -> Any:
+def _generation(model: Any, tokenizer: Any, end_ids: Sequence[int]) -> Any:
     """Sampling defaults of the base are not taken over: they belong to whoever generates."""
     from transformers import GenerationConfig
 
     return GenerationConfig(
-        eos_token_id=list(end_ids), pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id
+        **first_tokens(unwrap(model)),
+        eos_token_id=list(end_ids),
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
     )
 
 

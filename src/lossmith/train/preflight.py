@@ -163,9 +163,9 @@ def doubts(plan: Plan, audit: Mapping[str, Any]) -> list[str]:
         )
     train = audit["splits"]["train"]
     cut = train["truncation"].get("cut_answer", 0)
-    if cut:
+    if cut and train["end_supervised"] < train["records"]:
         found.append(
-            f"{cut} of {train['records']} training answers are cut at data.max_length={audit['max_length']}, their end "
+            f"{cut} of {train['records']} training answers are cut at {audit['limits']}, their end "
             "token with them: the model does not learn there where an answer ends"
         )
     return found

@@ -50,6 +50,7 @@ def summarise(
         },
         "left_out": {"limit": plan.beyond_limit, "weight": plan.unweighted, **_set_aside(plan)},
         "max_length": plan.data.max_length,
+        "limits": plan.data.limits,
         "truncation": plan.data.truncation,
         "generates": generates,
         "splits": splits,
@@ -87,12 +88,10 @@ def _split_warnings(audit: Mapping[str, Any]) -> list[str]:
         met = count + split["truncation"].get("dropped", 0)
         for policy, done in split["truncation"].items():
             if done > TRUNCATION_SHARE * met:
-                limit = audit["max_length"]
                 # A head reads a text; a prompt is what an answer follows.
                 what = _DONE[policy] if audit["generates"] else _DONE[policy].replace("prompt", "text")
                 warnings.append(
-                    f"{done} of {met} {name} records ({done / met:.0%}) {what}: longer than "
-                    f"data.max_length={limit} tokens"
+                    f"{done} of {met} {name} records ({done / met:.0%}) {what}: longer than {audit['limits']} tokens"
                 )
         if not count:
             warnings.append(f"the {name} split has no records")
