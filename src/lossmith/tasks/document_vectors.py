@@ -204,14 +204,14 @@ def _never_empty(texts: Sequence[str], encoder: ChunkEncoder) -> list[Encoded]:
 
 def _as_rows(keys: Sequence[str], encoded: Sequence[Encoded]) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Keys, vectors of length 1 and marks, as the store takes them."""
+    counts = np.array([len(found.vectors) for found in encoded])
     rows: list[str] = []
-    vectors, marks = [], []
-    for key, found in zip(keys, encoded, strict=True):
-        count = len(found.vectors)
+    for key, count in zip(keys, counts.tolist(), strict=True):
         rows += [*(key_of(key.encode(), str(number).encode()) for number in range(count - 1)), key]
-        vectors.append(unit_length(found.vectors))
-        marks.append(np.column_stack([found.spans, np.arange(count), np.full(count, int(found.cut))]))
-    return rows, np.concatenate(vectors), np.concatenate(marks)
+    vectors = unit_length(np.concatenate([found.vectors for found in encoded]))
+    before = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    cut = np.repeat([int(found.cut) for found in encoded], counts)
+    return rows, vectors, np.column_stack([np.concatenate([found.spans for found in encoded]), before, cut])
 
 
 def _directions(store: FeatureStore, places: np.ndarray) -> np.ndarray:
