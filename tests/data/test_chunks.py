@@ -65,6 +65,16 @@ def test_documents_without_units_have_no_chunk_and_a_giant_unit_is_one() -> None
     assert cut(giant, by="sentences") == cut(giant, by="lines") == [giant]
 
 
+def test_a_quote_or_a_bracket_that_is_never_closed_takes_no_sentences_with_it() -> None:
+    sentences = [f"Guideline {n} was met by most of the wards that took part in the trial." for n in range(30)]
+    for stray in ['"', "\u201c", "(", "\u00ab"]:
+        held = [*sentences]
+        held[3], held[25] = held[3].replace("most", f"most{stray};"), held[25].replace("most", f"most{stray};")
+        assert cut(" ".join(held), size=1, overlap=0) == held
+    said = 'She said "Wait. I am coming." Then she left.'
+    assert cut(said, size=1, overlap=0) == ['She said "Wait. I am coming."', "Then she left."]
+
+
 def test_tokens_are_those_of_the_tokenizer_whatever_it_cuts_itself(tokenizer: Any) -> None:
     text = "Salt the soup, then 😀 serve."
     tokenizer.backend_tokenizer.enable_truncation(4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from lossmith.config.data import ChunkConfig
@@ -18,6 +19,8 @@ _LINE = re.compile(r"[^\r\n]+")
 # Scripts without blanks between words count by their characters.
 _WORD = re.compile(f"[{UNSPACED}]|[^\\s{UNSPACED}]+")
 _WIDE_SPACE = re.compile(r"[^\S\x00-\x7f]")
+_ENCLOSING = re.compile(r'["\u201c-\u201f\u00ab\u00bb\u300c-\u300f(){}\[\]]')
+_LONG_SENTENCE = 500  # characters
 
 
 def find_chunks(text: str, chunks: ChunkConfig, *, tokenizer: PreTrainedTokenizerBase | None = None) -> list[Interval]:
@@ -41,6 +44,11 @@ def find_chunks(text: str, chunks: ChunkConfig, *, tokenizer: PreTrainedTokenize
     return windows(units, size=chunks.size, overlap=chunks.overlap)
 
 
+def cutter(chunks: ChunkConfig) -> str:
+    """What decides the units beside the configuration and a tokenizer, for fingerprints: the splitter of sentences."""
+    return f"sentencex {version('sentencex')}" if chunks.by == "sentences" else chunks.by
+
+
 def windows(units: Sequence[Interval], *, size: int, overlap: int) -> list[Interval]:
     """From the beginning of the first unit of each window to the end of its last.
 
@@ -54,12 +62,23 @@ def windows(units: Sequence[Interval], *, size: int, overlap: int) -> list[Inter
 
 
 def _sentences(text: str, language: str) -> list[Interval]:
-    from sentencex import get_sentence_boundaries
-
     # The splitter takes single bytes of wide blanks for characters and stops; to it they are blanks like any other.
     plain = text if text.isascii() else _WIDE_SPACE.sub(" ", text)
-    found = get_sentence_boundaries(language, plain)
-    return _trimmed(text, ((one["start_index"], one["end_index"]) for one in found))
+    found: list[Interval] = []
+    for start, end in _split(plain, language):
+        if end - start <= _LONG_SENTENCE:
+            found.append((start, end))
+            continue
+        # It keeps together what stands in quotes and brackets; one that was never closed would take the rest with it.
+        inner = _split(_ENCLOSING.sub(" ", plain[start:end]), language)
+        found += [(start + first, start + last) for first, last in inner]
+    return _trimmed(text, found)
+
+
+def _split(text: str, language: str) -> list[Interval]:
+    from sentencex import get_sentence_boundaries
+
+    return [(one["start_index"], one["end_index"]) for one in get_sentence_boundaries(language, text)]
 
 
 def _lines(text: str) -> list[Interval]:

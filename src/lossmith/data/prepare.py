@@ -15,6 +15,7 @@ from lossmith.config.schema import Config
 from lossmith.data.audit.summary import summarise
 from lossmith.data.audit.tally import Tally
 from lossmith.data.cache import built_whole, cache_folder, locked
+from lossmith.data.chunks import cutter
 from lossmith.data.fields import check_mapping
 from lossmith.data.fingerprint import FileFacts, fingerprint, hash_files
 from lossmith.data.head_template import HeadTemplate
@@ -257,6 +258,8 @@ def _template_texts(template: AnyTemplate) -> str:
     """What the template writes, for the fingerprint: its texts may lie in files of their own."""
     parts = template.parts if isinstance(template, HeadTemplate | RetrievalTemplate) else template.form.parts
     texts = [type(template).__name__, *((part.label, part.text) for part in parts)]
+    if isinstance(template, RetrievalTemplate):
+        texts.append(cutter(template.chunks))
     if isinstance(template, Template) and template.sides.apart:
         texts.append("apart")
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
