@@ -236,6 +236,11 @@ def test_queries_that_are_nearly_one_or_do_nothing_are_named() -> None:
     alike = queries_verdict(evidence_of_run(alike=(2, 5)))
     assert alike is not None and alike.kind == "caution" and "nearly one: 2 and 5" in alike.statement
     assert "at most 0.97 (2 and 5)" in alike.detail
+    same = evidence_of_run()
+    same["overlap"] = [[0.75] * 8] * 8
+    verdict = queries_verdict(same)
+    assert verdict is not None and verdict.kind == "caution" and "read much the same chunks" in verdict.statement
+    assert "75.0 % of the chunks that they read in common" in verdict.detail
     idle = evidence_of_run()
     idle["queries"][3]["usage"] = {"0": 0.001, "1": None}
     verdict = queries_verdict(idle)

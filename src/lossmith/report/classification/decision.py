@@ -48,7 +48,9 @@ def _rule(run: Run, outcomes: Outcomes | None, classes: Classes | None) -> str:
         return "the class with the highest score"
     if threshold is None:
         return "from the threshold of each fold on"
-    return f"{classes.positive or 'a label'} from a score of {number(float(threshold))} on"
+    own = (run.metrics or {}).get("criterion_thresholds") or {}
+    apart = f"; {count(len(own), 'criterion', 'criteria')} from a score of {'its' if len(own) == 1 else 'their'} own"
+    return f"{classes.positive or 'a label'} from a score of {number(float(threshold))} on{apart if own else ''}"
 
 
 def _aim(run: Run) -> str:
@@ -63,6 +65,10 @@ def _aim(run: Run) -> str:
         who = f"{label}: " if len(aims) > 1 else ""
         reached = "reached" if one.get("reached", True) else f"NOT reached, since {one.get('reason') or 'unknown'}"
         told.append(f"{who}{one.get('aim')}, {reached}")
+    by_criterion: Mapping[str, Mapping[str, Any]] = stored.get("aim_by_criterion") or {}
+    missed = [name for name, one in by_criterion.items() if not one.get("reached", True)]
+    if missed:
+        told.append(f"none of its own for {', '.join(missed)}, judged as all are")
     return f"{'; '.join(told)}; on {_fitted_on(run)}"
 
 

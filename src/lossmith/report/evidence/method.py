@@ -10,7 +10,9 @@ def encoder_words(run: Run) -> str:
     """The encoder, which no training changes."""
     base = str(run.setting("model", "base") or "")
     fitted = base.startswith("scratch-") or base == "tfidf-svd"
-    return f"{base}: {'counts of words, fitted on the training chunks' if fitted else 'frozen'}" if base else ""
+    width = (run.manifest.get("model") or {}).get("width")
+    told = "counts of words, fitted on the training chunks" if fitted else "frozen"
+    return f"{base}: {told}{f', {width:,} numbers a vector' if width else ''}" if base else ""
 
 
 def chunk_words(run: Run) -> str:

@@ -12,7 +12,7 @@ from lossmith.report.safe_text import clipped
 from lossmith.report.standing import Verdict
 
 ALIKE = 0.9  # cosine from which two queries are called nearly one
-SHARED = 0.8  # mean share of chunks in common from which queries are said to read the same
+SHARED = 0.5  # mean share of chunks in common from which queries are said to read much the same
 IDLE = 0.01  # share of a class under which a query is said to do nothing for it
 _TERMS = 12
 _NEAREST = 6
@@ -92,7 +92,7 @@ def queries_verdict(facts: Mapping[str, Any], who: str = "") -> Verdict | None:
         more = f" and {count(len(alike) - _NAMED, 'more pair')}" if len(alike) > _NAMED else ""
         return Verdict("caution", f"{who}of {all_of_them} some are nearly one: {named}{more}", detail)
     if shared and sum(shared.values()) / len(shared) >= SHARED:
-        return Verdict("caution", f"{who}the {all_of_them} read nearly the same chunks", detail)
+        return Verdict("caution", f"{who}the {all_of_them} read much the same chunks", detail)
     if idle := _idle(queries):
         named = ", ".join(str(one) for one in idle)
         return Verdict("caution", f"{who}of {all_of_them} {named} {'does' if len(idle) == 1 else 'do'} nothing", detail)
