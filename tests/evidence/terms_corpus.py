@@ -22,6 +22,19 @@ DECISIVE = {
 }
 CRITERIA = {"ter": "the provider may terminate the contract", "ltd": "the provider is not liable for damage"}
 WINDOW = 12
+# What every run on them shares.
+SMALL = (
+    "model=tfidf-svd",
+    "model.hidden_size=32",
+    "task.queries=4",
+    "task.k=3",
+    "train.num_train_epochs=30",
+    "train.learning_rate=0.02",
+    "train.device=cpu",
+    "tracking.report_to=[]",
+    "evaluate.metrics=[roc_auc]",
+    "evaluate.baselines=none",
+)
 
 
 def write_terms(file: Path, *, companies: int = 24, sentences: int = 36, seed: int = 0) -> Path:
@@ -59,16 +72,7 @@ def pairs_run(file: Path, folder: Path, *more: str) -> list[str]:
         "data.chunks={by: lines, size: 1, overlap: 0}",
         "data.cluster=company",
         "data.split={validation: 0.2, test: 0.2}",
-        "model=tfidf-svd",
-        "model.hidden_size=32",
-        "task.queries=4",
-        "task.k=3",
-        "train.num_train_epochs=30",
-        "train.learning_rate=0.02",
-        "train.device=cpu",
-        "tracking.report_to=[]",
-        "evaluate.metrics=[roc_auc]",
-        "evaluate.baselines=none",
+        *SMALL,
         f"runs_dir={folder / 'runs'}",
         *more,
     ]

@@ -18,8 +18,8 @@ _WIDTH = 100
 def print_evidence(found: Mapping[str, Any]) -> None:
     """What one prediction rests on: its scores, its best chunks as text, and what each query read."""
     document = found["document"]
-    head = f"record {visible(found['id'])}, {found['split']} split, {len(document['chunks'])} chunks"
-    typer.echo(head + (f", {visible(found['source'])}" if found.get("source") else ""))
+    what = "the whole document of record" if found["whole"] else "record"
+    typer.echo(f"{what} {visible(found['id'])}, {found['split']} split, {len(document['chunks'])} chunks")
     if found["criterion"] is not None:
         typer.echo(f"criterion: {visible(found['criterion'])}")
     if found["error"] is not None:
@@ -63,7 +63,8 @@ def print_run_evidence(found: Mapping[str, Any]) -> None:
             )
             typer.echo("  share of what speaks for " + "  ".join(shares))
         for near in query["nearest"][:_NEAREST]:
-            typer.echo(f"  nearest: {near['cosine']:.3f}  {visible(near['id'])} chunk {near['chunk']}")
+            asked = f", asked for: {_folded(near['criterion'], lines=1)}" if near.get("criterion") else ""
+            typer.echo(f"  nearest: {near['cosine']:.3f}  {visible(near['id'])} chunk {near['chunk']}{asked}")
             typer.echo(textwrap.indent(_folded(near["text"], lines=2), "           "))
     tested = found["faithfulness"]
     if tested["deletion"] is None:

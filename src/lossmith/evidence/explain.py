@@ -62,14 +62,14 @@ def explain_record(
     whole: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """What the prediction of one record rests on; `whole`: of the document that it was cut from."""
+    """What the prediction of one record rests on; `whole`: of the document that it was cut from, with its label."""
     prepared = prepare_config(config, progress=progress)
     own, file, number = _find(prepared, id, split=split or config.evaluate.split, only=split is not None)
     if whole:
         file, number = find_whole(config, read_row(file, number), progress=progress)
     opened = open_retrieval(run, config, prepared)
     document = one_document(opened, file, number)
-    return record_evidence(document, opened.judge, opened.read(document), split=own)
+    return {**record_evidence(document, opened.judge, opened.read(document), split=own), "id": id, "whole": whole}
 
 
 def explain_run(
