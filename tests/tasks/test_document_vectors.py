@@ -9,6 +9,7 @@ import pickle
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,6 +130,47 @@ def test_a_worker_is_sent_no_vectors(tmp_path: Path) -> None:
     sent = pickle.dumps(found)
     assert len(sent) < 500 * (8 + 4 + 4) + 4000
     np.testing.assert_array_equal(pickle.loads(sent).rows(0), before)
+
+
+def test_long_work_tells_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(document_vectors, "TOLD_SECONDS", 0)
+    monkeypatch.setattr(document_vectors, "BLOCK_TEXTS", 2)
+    with caplog.at_level(logging.INFO, logger="lossmith"):
+        embed(write_documents(tmp_path / "train.parquet", [["a", "b", "a", "c", "d"]]), Letters())
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["2 of 4 texts are encoded; 0 min left", "vectors of 5 chunks (train): 4 texts encoded"]
+
+
+def test_no_weights_are_loaded_where_all_vectors_are_there(tmp_path: Path) -> None:
+    from transformers import BertConfig, BertModel
+
+    from lossmith.config.model import ModelConfig
+    from lossmith.models.encoders.find import find_encoder
+    from lossmith.models.precision import choose_precision
+    from lossmith.models.tokenizer import train_encoder_tokenizer
+
+    documents = [["oats and rye", "rye bread"], ["a long loaf of bread"]]
+    tokenizer = train_encoder_tokenizer([text for chunks in documents for text in chunks], vocab_size=300)
+    tokenizer.save_pretrained(tmp_path / "base")
+    shape = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2
+    )
+    BertModel(shape).save_pretrained(tmp_path / "base")
+
+    def encoder() -> Any:
+        config = ModelConfig(base=str(tmp_path / "base"), pooling="tokens")
+        return find_encoder(config, precision=choose_precision(device="cpu"), training_chunks=lambda: iter(()), seed=0)
+
+    file, first, second = write_documents(tmp_path / "train.parquet", documents, ["rye", None]), encoder(), encoder()
+    one, again = embed(file, first), embed(file, second)
+    assert "_model" in vars(first)
+    assert not {"_model", "_tokenizer"} & vars(second).keys()
+    for row in range(2):
+        np.testing.assert_array_equal(one.rows(row), again.rows(row))
+    np.testing.assert_allclose(np.linalg.norm(again.rows(1), axis=1), 1.0, atol=1e-6)
+    assert again.units(0)[-1].tolist()[1] == len("oats and rye rye bread")
 
 
 class Slow(Letters):

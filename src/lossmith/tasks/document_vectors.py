@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
@@ -21,6 +22,10 @@ logger = logging.getLogger("lossmith")
 Progress = Callable[[int, int | None], None]
 # Texts that are encoded and written together: what a killed process has to do again.
 BLOCK_TEXTS = 1024
+# As many where each of them has a vector for each of its tokens: they are in memory together.
+BLOCK_TEXTS_OF_TOKENS = 64
+# Between lines of the log while texts are encoded.
+TOLD_SECONDS = 30
 # What the store keeps beside a vector: the characters of the text that it stands for, how many vectors of the same text
 # stand before it, and whether the end of the text was not read. The last vector of a text has the text's own key: where
 # a killed process left that one, all are there.
@@ -56,7 +61,7 @@ class DocumentVectors:
     def pair(self, row: int) -> np.ndarray | None:
         """The vector of a row's second text, float32 (width,), None where it has none."""
         which = self._pair_of[row]
-        return None if which < 0 else _directions(self._store, self._pairs[[which]])[0]
+        return None if which < 0 else _directions(self._vectors, self._marks, self._pairs[[which]])[0]
 
     def units(self, row: int) -> np.ndarray:
         """The characters of the document that each vector of `rows` stands for, int32 (vectors, 2)."""
@@ -127,7 +132,8 @@ def embed(file: Path, encoder: ChunkEncoder, *, progress: Progress | None = None
     text_vectors(encoder, documents.pairs)
     found = DocumentVectors(store, documents, per_token=encoder.per_token)
     chunks = len(documents.keys)
-    logger.info("vectors of %s chunks (%s): %s computed, the others were there", f"{chunks:,}", file.stem, computed)
+    if computed:
+        logger.info("vectors of %s chunks (%s): %s texts encoded", f"{chunks:,}", file.stem, f"{computed:,}")
     if found.cut:
         logger.warning(
             "the encoder reads %s tokens of a text: it has not seen the ends of %s of %s chunks (%s); "
@@ -149,7 +155,7 @@ def text_vectors(encoder: ChunkEncoder, texts: Sequence[str]) -> np.ndarray:
     keys = np.array([key_of_chunk(text) for text in texts], dtype="S")
     absent = _absent(store, keys)
     _fill(store, encoder, (texts[number] for number in np.flatnonzero(absent).tolist()), count=int(absent.sum()))
-    return _directions(store, store.places(keys))
+    return _directions(store.vectors(), store.marks(), store.places(keys))
 
 
 def store_of(encoder: ChunkEncoder) -> FeatureStore:
@@ -179,8 +185,10 @@ def _fill(
     has written it, and one that wants others takes turns with it.
     """
     done = computed = 0
+    began = told = time.monotonic()
     rows, written_by_others = len(store), set[str]()
-    while block := list(islice(texts, BLOCK_TEXTS)):
+    size = BLOCK_TEXTS_OF_TOKENS if encoder.per_token else BLOCK_TEXTS
+    while block := list(islice(texts, size)):
         done += len(block)
         with store.writing():
             written_by_others.update(store.keys(since=rows))
@@ -192,6 +200,10 @@ def _fill(
         computed += len(needed)
         if progress is not None:
             progress(done, count)
+        now = time.monotonic()
+        if now - told > TOLD_SECONDS and done < count:
+            told, left = now, (count - done) * (now - began) / done / 60
+            logger.info("%s of %s texts are encoded; %s min left", f"{done:,}", f"{count:,}", f"{left:.0f}")
     return computed
 
 
@@ -214,11 +226,10 @@ def _as_rows(keys: Sequence[str], encoded: Sequence[Encoded]) -> tuple[list[str]
     return rows, vectors, np.column_stack([np.concatenate([found.spans for found in encoded]), before, cut])
 
 
-def _directions(store: FeatureStore, places: np.ndarray) -> np.ndarray:
+def _directions(vectors: np.ndarray, marks: np.ndarray, places: np.ndarray) -> np.ndarray:
     """One vector for each text, (texts, width), by the place of its last: the direction of the mean of its own."""
-    vectors, marks = store.vectors(), store.marks()
     means = [vectors[place - marks[place, BEFORE] : place + 1].mean(axis=0) for place in places.tolist()]
-    return unit_length(np.stack(means)) if means else np.zeros((0, store.width), dtype=np.float32)
+    return unit_length(np.stack(means)) if means else np.zeros((0, vectors.shape[1]), dtype=np.float32)
 
 
 def _runs(lasts: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ KIND = "tfidf-svd"
 ARRAYS = "tfidf-svd.safetensors"
 # Chunks that are fitted on, a seeded sample of them where there are more: it bounds memory, and words that the sample
 # lacks are too rare to be among the terms.
-FITTED_CHUNKS = 200_000
+FITTED_CHUNKS = 100_000
 # A word, or one sign of a script that is written without blanks (kana, Han): its runs would be words seen once.
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _TERM = rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+"
@@ -75,7 +75,7 @@ class TfidfSvd:
             return cls(found, idf, np.eye(len(found), dtype=np.float32))
         # Sums of threads come in any order, and would make other arrays on a machine with other cores.
         with threadpool_limits(1):
-            svd = TruncatedSVD(min(width, len(texts)), n_iter=7, random_state=seed).fit(weighed)
+            svd = TruncatedSVD(min(width, len(texts)), random_state=seed).fit(weighed)
         # safetensors writes memory as it lies, and components come transposed.
         return cls(found, idf, svd.components_.astype(np.float32, order="C"))
 
