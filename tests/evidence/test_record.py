@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from lossmith.evidence.reading import Judge, read_document
+from lossmith.evidence.opened import Opened
+from lossmith.evidence.reading import Judge, Reading, read_document
 from lossmith.evidence.record import record_evidence
 from lossmith.labels import Classes
+from lossmith.models.precision import choose_precision
+from lossmith.models.retrieval import RetrievalClassifier, RetrievalShape
 from lossmith.tasks.classified import Decision
-from tests.evidence.documents import document_of, judge_of, model_of
+from tests.evidence.documents import WIDTH, document_of, judge_of, model_of
+from tests.evidence.plain_reader import unit_vectors
 
 CPU = torch.device("cpu")
 
@@ -129,3 +134,16 @@ def test_what_was_not_read_stands_behind_all_evidence_by_its_cosine():
     assert reading.left.read[reading.order[:read]].all()
     far = reading.left.cosines.max(axis=0)[reading.order[read:]]
     assert far.tolist() == sorted(far, reverse=True)
+
+
+def test_a_criterion_without_a_classifier_of_its_own_is_told_as_an_error():
+    known = unit_vectors(2, WIDTH, seed=5)
+    shape = RetrievalShape(WIDTH, ("yes",), "sigmoid", queries=2, k=2, criterion="heads", criteria=("a", "b"))
+    model = RetrievalClassifier(shape, criteria=known).eval()
+    given = SimpleNamespace(precision=choose_precision(device="cpu", dtype="auto"))
+    opened = Opened(given, model, judge_of())
+    unknown = document_of(4, pair=True)
+    assert "not among those of training" in opened.read(unknown)
+    reading = opened.read(replace(unknown, pair=known[1].numpy()))
+    assert isinstance(reading, Reading)
+    assert len(reading.left.whole) == 1

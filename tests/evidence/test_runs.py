@@ -181,6 +181,7 @@ def test_documents_without_a_criterion_and_the_mean_of_chunks_are_explained(term
         "train.num_train_epochs=2",
         "train.early_stopping_patience=0",
         "train.load_best_model_at_end=false",
+        "train.eval_strategy=no",
         "task.aggregate=mean",
         "name=mean",
     ]

@@ -95,7 +95,7 @@ def one_document(opened: Opened, file: Path, number: int) -> Document:
     """A row of a prepared file with its vectors; what is not in the store yet is encoded, of this row alone."""
     table = row_table(file, number)
     with tempfile.TemporaryDirectory() as folder:
-        alone = Path(folder) / "row.parquet"
+        alone = Path(folder) / "document.parquet"
         pq.write_table(table, alone)
         vectors = embed(alone, opened.encoder)
         return document_of(vectors, 0, table.to_pylist()[0])
