@@ -19,7 +19,8 @@ from lossmith.evaluate.compare import compare_runs
 from lossmith.report.evidence.faithfulness import faithfulness_verdict, tried
 from lossmith.report.evidence.pieces import Mark, pieces
 from lossmith.report.evidence.queries import heats, queries_verdict
-from lossmith.report.evidence.record_page import MARKED, write_evidence_page
+from lossmith.report.evidence.ranking import MARKED
+from lossmith.report.evidence.record_page import write_evidence_page
 from lossmith.report.page import write_report
 from lossmith.runs import RunFolder, read_json, write_json, write_text
 
@@ -182,7 +183,21 @@ def test_where_all_chunks_are_read_the_most_important_are_marked(tmp_path: Path)
     found = read_page(write_evidence_page(record, tmp_path / "mean.html"))
     assert f"{len(chunks) - MARKED} less important chunks are neither listed nor marked" in found.text
     assert len([held for held in found.all("li") if "data-rank" in held]) == MARKED
-    assert "Queries" not in found.text
+    assert "Queries" not in found.text and "every query looks again" not in found.text
+
+
+def test_small_importances_are_told_apart(tmp_path: Path) -> None:
+    record = explained()
+    for one in record["evidence"]:
+        one["importance"] /= 1000
+    text = read_page(write_evidence_page(record, tmp_path / "small.html")).text
+    assert "fall by 0.00162" in text and "+0.00094" in text and "−0.00028" in text
+
+
+def test_a_class_that_a_threshold_chose_is_told(tmp_path: Path, page: Page) -> None:
+    record = explained() | {"scores": {"0": 0.6, "1": 0.4}}
+    said = "decided by a threshold, not by the highest score"
+    assert said in read_page(write_evidence_page(record, tmp_path / "page.html")).text and said not in page.text
 
 
 def test_an_empty_document_says_so(tmp_path: Path) -> None:
@@ -220,6 +235,11 @@ def test_the_curves_say_what_they_show(gain: float, kind: str, words: str) -> No
     )
     bands = re.findall(r'class="band-around" d="([^"]+)"', str(deletion.chart.drawing))
     assert len(bands) == 2 and all(path.count("L") == 2 * 5 - 1 for path in bands)
+
+
+def test_evidence_that_is_surely_better_by_next_to_nothing_counts_for_little() -> None:
+    verdict = faithfulness_verdict(evidence_of_run(gain=0.004, spread=0.001)["faithfulness"])
+    assert verdict.kind == "caution" and "more than random chunks, and for little at all" in verdict.statement
 
 
 def test_half_a_proof_is_told_as_half() -> None:

@@ -25,6 +25,7 @@ CURVES: Mapping[str, tuple[str, str, str, int]] = {
         -1,
     ),
 }
+LITTLE = 0.01  # difference in probability under which evidence is said to count for little, however sure it is
 _SIDES = (("evidence", "the best evidence", 0), ("random", "random chunks", 5))
 
 
@@ -85,6 +86,10 @@ def faithfulness_verdict(faithfulness: Mapping[str, Any], who: str = "") -> Verd
     standings = set(kinds.values())
     if "bad" in standings:
         return Verdict("bad", f"{who}the evidence shown is worse than random chunks", detail)
+    if standings == {"good"} and all(abs(summary[kind]["value"]) < LITTLE for kind in kinds):
+        return Verdict(
+            "caution", f"{who}the evidence shown counts for more than random chunks, and for little at all", detail
+        )
     if standings == {"good"}:
         return Verdict("good", f"{who}predictions rest on the evidence shown, more than on random chunks", detail)
     if "good" in standings:
