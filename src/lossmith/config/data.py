@@ -131,7 +131,9 @@ class DataConfig(Group):
     messages: str | None = Field(None, description="column that already holds messages")
     id: str | None = Field(None, description="column; default file and line")
     group: str | list[str] | None = Field(None, description="column(s) a figure is reported for")
-    cluster: str | None = Field(None, description="column: never crosses splits, unit of resampling")
+    cluster: str | list[str] | None = Field(
+        None, description="column(s): never crosses splits, unit of resampling; seq2seq: those of the source"
+    )
     label: str | list[str] | None = Field(None, description="column, or 0/1 columns for multi-label")
     pairs: dict[str, str] = Field(
         default_factory=dict,
@@ -173,6 +175,11 @@ class DataConfig(Group):
     template_date: str = Field("2026-01-01", description="the day that a chat template prints as today")
     turns: Literal["all", "last"] = Field("all", description="which assistant turns are answers")
     special_tokens_in_text: Literal["reject", "keep"] = "reject"
+
+    @property
+    def cluster_columns(self) -> list[str]:
+        """The columns whose values together name a cluster."""
+        return [self.cluster] if isinstance(self.cluster, str) else self.cluster or []
 
     @property
     def has_clusters(self) -> bool:

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from lossmith.config.data import DataConfig
-from lossmith.config.evaluate import EvaluateConfig, GenerateConfig, TrackingConfig
+from lossmith.config.data import DataConfig, SplitFiles
+from lossmith.config.evaluate import EvaluateConfig, TrackingConfig
+from lossmith.config.generate import GenerateConfig
 from lossmith.config.model import ModelConfig
 from lossmith.config.strict import Group
 from lossmith.config.studies import AblateConfig, CvConfig, TuneConfig
@@ -46,6 +47,17 @@ class Config(Group):
     def reads_texts(self) -> bool:
         """Whether what a record is predicted from is a text or a pair of texts as they are, with no words around."""
         return self.task.kind == "retrieval" or (self.task.kind, self.task.method) == ("classification", "head")
+
+    @property
+    def has_clusters(self) -> bool:
+        """Whether records have clusters: those of `data`, or in a text-to-text task whose splits are not given, the
+        records of one source.
+        """
+        data = self.data
+        given = data.split.column is not None or (
+            isinstance(data.files, SplitFiles) and (data.files.validation or data.files.test) is not None
+        )
+        return data.has_clusters or (self.task.kind == "seq2seq" and data.messages is None and not given)
 
     @property
     def split_seed(self) -> int:

@@ -137,8 +137,8 @@ class _Merge:
         self._flags = [*data.pairs, *(label if isinstance(label, list) else [])]
         self._label = label if isinstance(label, str) and binary else None
         groups = [data.group] if isinstance(data.group, str) else data.group or []
-        one = [label if single and not binary else None, data.cluster, data.split.column, data.task, data.weight]
-        self._same = [str(column) for column in (*one, *groups) if column is not None]
+        one = [label if single and not binary else None, data.split.column, data.task, data.weight]
+        self._same = [str(column) for column in (*data.cluster_columns, *one, *groups) if column is not None]
         self._own = [config.text, *self._flags, *([self._label] if self._label else [])]
 
     def document(

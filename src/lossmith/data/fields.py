@@ -68,7 +68,7 @@ def to_record(
         fields={**fields, **labelling.fields(label)} if labelling else fields,
         split=split,
         group=_group(values, data),
-        cluster=_text_or_none(values, data.cluster) or _own_cluster(row, data, file),
+        cluster=_cluster(values, data) or _own_cluster(row, data, file),
         task=_text_or_none(values, data.task),
         keep=kept if row.criterion is None else {**kept, CRITERION: row.criterion},
         spans={name: span for name, span in spans.items() if span is not None},
@@ -105,6 +105,12 @@ def record_id(row: Row, data: DataConfig, *, file: str) -> str:
     """
     document = _document_id(row, data, file)
     return document if row.criterion is None else f"{document}#{row.criterion}"
+
+
+def _cluster(values: Mapping[str, Any], data: DataConfig) -> str | None:
+    """The cluster that columns name: the text of the one, or those of several, an empty one among them left empty."""
+    found = [_text_or_none(values, column) for column in data.cluster_columns]
+    return LIST_JOINT.join(text or "" for text in found) if any(found) else None
 
 
 def _own_cluster(row: Row, data: DataConfig, file: str) -> str | None:

@@ -188,7 +188,7 @@ def _crossing(sources: Sequence[Source], data: DataConfig, scan: Scan, positions
     return DataError(
         f"the cluster '{cluster}' has records in two splits",
         got=" and ".join(places.values()),
-        expected=f"every value of '{data.cluster}' in one split: a cluster never crosses",
+        expected=f"every value of '{', '.join(data.cluster_columns)}' in one split: a cluster never crosses",
         fix="move its records into one split, let data.split divide the records by fraction, "
         "or leave out data.cluster if these records are independent",
     )

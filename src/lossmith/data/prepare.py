@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from lossmith.config.data import DataConfig
 from lossmith.config.schema import Config
 from lossmith.data.audit.summary import summarise
 from lossmith.data.audit.tally import Tally
@@ -175,7 +176,7 @@ def plan_data(
 
     Raises DataError where they hold none, or too many that cannot be used.
     """
-    data, labelling = config.data, Labelling.of(config)
+    data, labelling = _clustered(config), Labelling.of(config)
     scanned = scan(sources, data, rejections, labelling=labelling, progress=progress)
     reject_duplicates(sources, data, scanned, rejections)
     rejections.check_share(data.max_rejected)
@@ -186,6 +187,18 @@ def plan_data(
             expected="records",
         )
     return make_plan(sources, data, scanned, seed=config.split_seed, labelling=labelling)
+
+
+def _clustered(config: Config) -> DataConfig:
+    """The data group; of a text-to-text task without clusters, records of one source are a cluster.
+
+    A source has several targets as a rule, and a model that has seen one of them was told of the others.
+    """
+    data = config.data
+    if data.has_clusters or not config.has_clusters:
+        return data
+    read = sorted(template_of(config).prompt_variables)
+    return data.model_copy(update={"cluster": [data.fields.get(name, name) for name in read] or None})
 
 
 def template_of(config: Config, *, apart: bool = False) -> AnyTemplate:

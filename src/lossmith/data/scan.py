@@ -222,7 +222,7 @@ def _required_columns(data: DataConfig) -> list[tuple[str, str]]:
 
 def _optional_columns(data: DataConfig) -> list[str]:
     groups = [data.group] if isinstance(data.group, str) else data.group or []
-    single = [data.cluster, data.task, data.split.column]
+    single = [*data.cluster_columns, data.task, data.split.column]
     return [*groups, *(column for column in single if column), *data.keep, *data.parse]
 
 
@@ -269,7 +269,7 @@ def _no_such_column(
 def _named(data: DataConfig) -> list[tuple[str, str]]:
     groups = [data.group] if isinstance(data.group, str) else data.group or []
     pairs = [
-        ("data.cluster", data.cluster),
+        *(("data.cluster", column) for column in data.cluster_columns),
         ("data.task", data.task),
         ("data.split.column", data.split.column),
     ]

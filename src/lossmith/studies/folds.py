@@ -24,7 +24,7 @@ def resolved_kind(config: Config) -> FoldKind:
     kind = config.cv.kind
     labelled = config.classifies
     if kind == "auto":
-        parts = [name for name, held in (("stratified", labelled), ("clustered", config.data.has_clusters)) if held]
+        parts = [name for name, held in (("stratified", labelled), ("clustered", config.has_clusters)) if held]
         return {0: "k-fold", 1: parts[0] if parts else "k-fold", 2: "stratified-clustered"}[len(parts)]  # type: ignore[return-value]
     if "stratified" in kind and not labelled:
         raise ConfigError(
@@ -33,7 +33,7 @@ def resolved_kind(config: Config) -> FoldKind:
             expected="task.kind=classification or retrieval",
             fix="cv.kind=k-fold, or clustered with data.cluster",
         )
-    if "clustered" in kind and not config.data.has_clusters:
+    if "clustered" in kind and not config.has_clusters:
         raise ConfigError(
             f"cv.kind={kind} needs to know which records belong together",
             got="data.cluster is null",
