@@ -14,15 +14,15 @@ from lossmith.config.model import ModelConfig
 from lossmith.errors import ConfigError
 from lossmith.models.encoders.encoder import ChunkEncoder
 from lossmith.models.encoders.find import find_encoder
-from lossmith.models.query_init import centres_of
+from lossmith.models.query_init import Question, first_queries
 from lossmith.models.retrieval import SAME, RetrievalClassifier, RetrievalShape
 from lossmith.tasks.chunk_texts import chunk_texts
-from lossmith.tasks.class_labels import head_of
+from lossmith.tasks.class_labels import classes_of, head_of
 from lossmith.tasks.document_vectors import DocumentVectors, embed, text_vectors
 from lossmith.tasks.task import Given
 
-# Chunks that centres are found among: a seeded sample of documents that bounds time and memory.
-SAMPLED_CHUNKS = 20_000
+# Vectors of the documents that first queries are found among: 150 MB at a width of 384.
+SAMPLED_VECTORS = 100_000
 
 
 def begin_retrieval(model: ModelConfig, given: Given) -> tuple[RetrievalClassifier, tuple[str, ...]]:
@@ -56,14 +56,15 @@ def begin_retrieval(model: ModelConfig, given: Given) -> tuple[RetrievalClassifi
         criterion=task.criterion if criteria else None,
         criteria=criteria if task.criterion == "heads" else (),
     )
+    queries, told = begin_queries(given, encoder, vectors) if task.aggregate == "queries" else (None, "")
     found = RetrievalClassifier(
         shape,
-        queries=first_queries(given, encoder, vectors) if task.aggregate == "queries" else None,
+        queries=queries,
         criteria=told_apart(encoder, criteria) if shape.criterion == "heads" else None,
         encoder=encoder,
         seed=config.seed,
     )
-    return found, ()
+    return found, (told,) if told else ()
 
 
 def criteria_of(file: Path) -> tuple[str, ...]:
@@ -95,19 +96,44 @@ def told_apart(encoder: ChunkEncoder, criteria: tuple[str, ...]) -> torch.Tensor
     return torch.from_numpy(vectors)
 
 
-def first_queries(given: Given, encoder: ChunkEncoder, vectors: DocumentVectors) -> torch.Tensor | None:
-    """What queries (queries, width) begin as by task.query_init; None for noise."""
+def begin_queries(given: Given, encoder: ChunkEncoder, vectors: DocumentVectors) -> tuple[torch.Tensor, str]:
+    """What queries (queries, width) begin as by task.query_init, and the sentence that tells it."""
     task, seed = given.config.task, given.config.seed
-    if task.query_init == "random":
-        return None
-    given_texts = text_vectors(encoder, task.query_texts)
-    sampled = sampled_chunks(vectors, SAMPLED_CHUNKS, seed=seed)
-    centres = centres_of(sampled, task.queries - len(given_texts), seed=seed)
-    return torch.from_numpy(np.concatenate([given_texts, centres]))
+    texts = text_vectors(encoder, task.query_texts)
+    left = task.queries - len(texts)
+    asked = [] if task.query_init == "random" else list(questions(given, vectors))
+    found, kinds = first_queries(asked, left, width=encoder.width, seed=seed)
+    told = [f"{len(texts)} vectors of task.query_texts"] * bool(len(texts)) + kinds
+    return torch.from_numpy(np.concatenate([texts, found])), f"queries begin as {', '.join(told)}"
 
 
-def sampled_chunks(vectors: DocumentVectors, count: int, *, seed: int) -> np.ndarray:
-    """Vectors (chunks, width) of the documents of a seeded sample, of about `count` chunks at most."""
+def questions(given: Given, vectors: DocumentVectors) -> Iterator[Question]:
+    """Each class or label against the others, among training documents; under criteria, under each of them.
+
+    Of the documents of a seeded sample, which bounds memory.
+    """
+    file = given.prepared.split_file("train")
+    assert file is not None
+    classes = classes_of(given)
+    table = pq.read_table(file, columns=["label", "pair"])
+    chosen = sampled_rows(vectors, SAMPLED_VECTORS, seed=given.config.seed)
+    labels, pairs = (table.column(name).take(chosen).to_pylist() for name in ("label", "pair"))
+    of_pair: dict[str | None, list[int]] = {}
+    for place, pair in enumerate(pairs):
+        of_pair.setdefault(pair, []).append(place)
+    for places in of_pair.values():
+        documents = [vectors.rows(int(chosen[place])) for place in places]
+        until = np.cumsum([0, *map(len, documents)])
+        chunks = np.concatenate(documents)
+        for number, name in enumerate(classes.names):
+            own = [labels[place] for place in places]
+            truth = np.array([label[number] == 1 if classes.multi_label else label == name for label in own])
+            yield Question(chunks, until, truth)
+
+
+def sampled_rows(vectors: DocumentVectors, count: int, *, seed: int) -> np.ndarray:
+    """Numbers of the rows of a seeded sample that have about `count` vectors together at most, each one at least."""
     order = np.random.default_rng(seed).permutation(len(vectors))
-    until = np.searchsorted(np.cumsum(vectors.lengths[order]), count)
-    return np.concatenate([vectors.rows(row) for row in np.sort(order[: max(1, until)])])
+    order = order[vectors.lengths[order] > 0]
+    until = int(np.searchsorted(np.cumsum(vectors.lengths[order]), count, side="right"))
+    return np.sort(order[: max(1, until)])
