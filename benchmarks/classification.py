@@ -112,7 +112,7 @@ def measured(name: str, one: Labelled, way: str, flags: argparse.Namespace) -> l
     predictions = [read_predictions(folder.predictions("test")) for folder in folders]
     config = load_run_config(folders[0].config)
     prepared = Path(folders[0].manifest()["data"]["folder"])
-    said = class_decisions([TFIDF], predictions[0], prepared, config.evaluate).outcomes[TFIDF]
+    said = class_decisions([TFIDF], predictions[0], prepared, config.evaluate, split="test").outcomes[TFIDF]
     baseline = replace(predictions[0], given=said)
     rows = []
     for metric, measure in find_measures(one.metrics, predictions[0].outcomes.classes).items():
