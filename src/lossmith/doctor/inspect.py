@@ -10,6 +10,7 @@ from typing import Any
 from lossmith.data.head_template import HeadTemplate
 from lossmith.data.prepare import template_of
 from lossmith.data.retrieval_template import RetrievalTemplate
+from lossmith.data.template import Template
 from lossmith.doctor.agreement import against_batch, against_rendering
 from lossmith.doctor.find_record import Found, find_record
 from lossmith.doctor.inspect_chunks import with_chunks
@@ -54,15 +55,15 @@ def inspect_record(
     )
     if found.status in ("rejected", "failed"):
         return shown
-    return _with_tokens(shown, subject, found)
-
-
-def _with_tokens(shown: Inspection, subject: Subject, found: Found) -> Inspection:
     template = template_of(subject.config)
     if isinstance(template, RetrievalTemplate):
         return with_chunks(shown, subject, found, template)
     if isinstance(template, HeadTemplate):
         return with_inputs(shown, subject, found, template)
+    return _with_tokens(shown, subject, found, template)
+
+
+def _with_tokens(shown: Inspection, subject: Subject, found: Found, template: Template) -> Inspection:
     tokenizer = prepared_tokenizer(subject.prepared)
     fresh, notes = rendered_again(subject, found, template, tokenizer)
     row = found.row if found.row is not None else row_of(fresh, found.record)
