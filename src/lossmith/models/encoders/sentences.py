@@ -10,9 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lossmith.errors import InputError
 from lossmith.models.encoders.base_files import BaseFiles
-from lossmith.models.encoders.batching import as_limit, texts_in_batch
+from lossmith.models.encoders.batching import as_limit, batches
 from lossmith.models.encoders.encoder import ENCODER_FILE, Encoded
 from lossmith.models.precision import Precision
 from lossmith.runs import write_json
@@ -65,16 +67,19 @@ class SentenceEncoder:
         return None
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
-        """One vector for each text; the library puts texts of like length together."""
+        """One vector for each text."""
         prompt = next((self._model.prompts[name] for name in _PROMPTS if self._model.prompts.get(name)), None)
-        vectors = self._model.encode_document(
-            list(texts),
-            prompt=prompt,
-            batch_size=texts_in_batch(self.longest, self.precision.device),
-            show_progress_bar=False,
-            convert_to_numpy=True,
-        )
-        assert vectors.shape == (len(texts), self.width), f"{len(texts)} texts of width {self.width}: {vectors.shape}"
+        vectors = np.zeros((len(texts), self.width), dtype=np.float32)
+        # An estimate: to count would be to tokenise twice, and memory is not at its limit.
+        lengths = [min(len(text) // 3 + 2, self.longest or len(text)) for text in texts]
+        for batch in batches(lengths, self.precision.device):
+            vectors[batch] = self._model.encode_document(
+                [texts[number] for number in batch],
+                prompt=prompt,
+                batch_size=len(batch),
+                show_progress_bar=False,
+                convert_to_numpy=True,
+            )
         return [
             Encoded.whole(text, vector, cut=cut)
             for text, vector, cut in zip(texts, vectors, self._cut(texts, prompt or ""), strict=True)
