@@ -201,7 +201,8 @@ def prediction_hash(config: Config, manifest: Mapping[str, Any], *, split: str) 
     limit = asked.limit if split == asked.split else None
     decision = [asked.threshold, asked.calibration] if config.classifies else []
     made = [manifest.get("trained"), manifest.get("data", {}).get("fingerprint")]
-    return _digest([training_hash(config), config.generate.model_dump(), limit, *decision, *made])
+    shared = [asked.references] if asked.references != "own" else []
+    return _digest([training_hash(config), config.generate.model_dump(), limit, *decision, *shared, *made])
 
 
 def evaluation_hash(config: Config, manifest: Mapping[str, Any], *, split: str) -> str:

@@ -1,4 +1,4 @@
-"""What must hold together in a configuration with limits for sources and targets."""
+"""What must hold together in a configuration where sources and targets stand apart."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ from lossmith.errors import ConfigError
 
 
 def check_seq2seq(config: Config) -> None:
-    """Raise ConfigError for limits of source and target where a task has no two sides."""
+    """Raise ConfigError for keys of sources and targets where a task has no two sides."""
     if config.task.kind == "seq2seq":
         return
+    if config.evaluate.references == "source":
+        raise ConfigError(
+            "evaluate.references=source is for a text-to-text task, where a source may have several targets",
+            got=f"task.kind={config.task.kind}",
+            expected="task.kind=seq2seq",
+            fix="evaluate.references=own",
+        )
     for name in ("max_source_length", "max_target_length"):
         if (given := getattr(config.data, name)) is not None:
             raise ConfigError(

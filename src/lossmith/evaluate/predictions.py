@@ -98,7 +98,8 @@ class Predictions:
                 got=", ".join(self.table.column_names),
                 expected=f"a column '{name}', which the asked metric reads",
             )
-        values = self.table[name].to_pylist()
+        shared = name == "target" and "references" in self.table.column_names
+        values = self.table["references" if shared else name].to_pylist()
         if name == "prediction":
             return [None if failed else value for value, failed in zip(values, self.failed, strict=True)]
         if name == "target":

@@ -11,18 +11,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lossmith.runs import atomic_path
+from lossmith.tasks.references import REFERENCES
 from lossmith.tasks.rows import Rows
 
 CHUNK = 256
-_OF_THE_RECORD = ("id", "group", "cluster", "task", "prompt", "target")
+_OF_THE_RECORD = ("id", "group", "cluster", "task", "prompt", "target", REFERENCES)
 
 
 def write_rows(rows: Rows, answers: Iterator[dict[str, Any]], path: Path, *, made: pa.Schema) -> tuple[int, int]:
     """Write one row a record, a chunk at a time; returns rows and failures.
 
     `answers` holds for each record, in order, the columns that `made` names, `error` among them. Before them stand id,
-    group, cluster and task where the records have them, what is kept of the source, prompt and target. A kept column of
-    a name that the file needs is `keep.NAME`. What `made` has as metadata stays with the file.
+    group, cluster and task where the records have them, what is kept of the source, prompt and target, and all
+    references where records share them. A kept column of a name that the file needs is `keep.NAME`. What `made` has as
+    metadata stays with the file.
     """
     facts = _facts(rows.table, made)
     schema = pa.schema([*facts.schema, *made], metadata=made.metadata)
@@ -43,7 +45,8 @@ def table_of_rows(rows: Rows, answers: Iterator[dict[str, Any]], *, made: pa.Sch
 def _facts(table: pa.Table, made: pa.Schema) -> pa.Table:
     given = [n for n in ("group", "cluster", "task") if n in table.column_names and _holds_something(table, n)]
     kept = [n for n in table.column_names if n.startswith("keep.")]
-    columns = ["id", *given, *kept, "prompt", "target"]
+    shared = [n for n in (REFERENCES,) if n in table.column_names]
+    columns = ["id", *given, *kept, "prompt", "target", *shared]
     reserved = {*_OF_THE_RECORD, *made.names}
     names = [n.removeprefix("keep.") for n in columns]
     told = [own if n == own or own not in reserved else n for n, own in zip(columns, names, strict=True)]

@@ -22,8 +22,9 @@ from lossmith.models.load import Loaded
 from lossmith.models.precision import Precision, choose_precision
 from lossmith.models.save import save_model
 from lossmith.names import load_attribute
-from lossmith.runs import RunFolder, write_json
+from lossmith.runs import FACTS_FILE, RunFolder, write_json
 from lossmith.tasks.prepare import prepared_tokenizer, starting_model
+from lossmith.tasks.references import asked_rows
 from lossmith.tasks.rows import Rows, sample
 from lossmith.tasks.task import Given, Pieces, Task, task_of
 from lossmith.train.arguments import (
@@ -55,8 +56,6 @@ from lossmith.train.stopping import EarlyStopping
 from lossmith.train.trainer import Measure, ObjectiveTrainer, Work
 
 logger = logging.getLogger("lossmith")
-
-FACTS_FILE = "lossmith.json"
 
 
 def build_trainer(
@@ -285,6 +284,5 @@ def _measure(task: Task, loaded: Loaded, given: Given) -> Measure | None:
     there = ["loss", *(term.name for term in written_terms(given.config.objective)), *task.figures]
     if train is None or file is None or train.metric_for_best_model.removeprefix("eval_") in there:
         return None
-    rows = Rows(file, columns=None)
-    keep = sample(len(rows), train.max_eval_samples, seed=given.config.seed)
-    return measure_answers(task, Rows(file, columns=None, keep=keep), loaded, given)
+    rows = asked_rows(file, given.config.evaluate, limit=train.max_eval_samples, seed=given.config.seed)
+    return measure_answers(task, rows, loaded, given)

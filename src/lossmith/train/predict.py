@@ -13,13 +13,13 @@ from lossmith.errors import DataError, InputError
 from lossmith.models.base_tokenizer import load_tokenizer
 from lossmith.models.load import Loaded
 from lossmith.models.precision import choose_precision
-from lossmith.runs import RunFolder, read_json, write_json
+from lossmith.runs import FACTS_FILE, RunFolder, read_json, write_json
 from lossmith.tasks.classified import Decision
 from lossmith.tasks.prepare import needs_tokenizer, prepared_tokenizer, starting_model
-from lossmith.tasks.rows import Rows, sample
+from lossmith.tasks.references import asked_rows
+from lossmith.tasks.rows import Rows
 from lossmith.tasks.task import Given, Task, task_of
 from lossmith.train.decision import Decided, decide
-from lossmith.train.loop import FACTS_FILE
 from lossmith.train.run import prepare_in, stage, training_state
 
 logger = logging.getLogger("lossmith")
@@ -116,10 +116,8 @@ def _rows(prepared: Prepared, config: Config, split: str) -> Rows:
             expected=", ".join(there),
             fix=f"give data.files.{split} or data.split.{split}, or evaluate another split",
         )
-    everything = Rows(file, columns=None)
     limit = config.evaluate.limit if split == config.evaluate.split else None
-    keep = sample(len(everything), limit, seed=config.split_seed)
-    return everything if keep is None else Rows(file, columns=None, keep=keep)
+    return asked_rows(file, config.evaluate, limit=limit, seed=config.split_seed)
 
 
 def _check_data(run: RunFolder, prepared: Prepared) -> None:
