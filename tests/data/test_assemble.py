@@ -200,3 +200,10 @@ def test_terms_of_service_become_documents_of_one_company(shared_data: Path) -> 
     assert all(
         (sum(row.values[flag] for row in found) > 0) == (total > 0) for flag, total in zip(flags, held, strict=True)
     )
+
+
+def test_a_column_in_which_rows_differ_is_none_of_the_document(write_jsonl: WriteJsonl) -> None:
+    path = write_jsonl(line("a", n, "x", page=n, y=n % 2) for n in range(3))
+    with pytest.raises(InputError, match="no record has the column 'page'") as caught:
+        prepared(path, {"label": "y", "keep": ["page"]})
+    assert "all its rows agree" in str(caught.value.fix)

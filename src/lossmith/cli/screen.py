@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lossmith.cli.class_screen import class_rows, decision_line, group_difference_rows, group_rows
-from lossmith.data.audit.labels import group_table
+from lossmith.data.audit.labels import criterion_table, group_table
 from lossmith.data.audit.table import audit_table
 from lossmith.evaluate.rows import comparison_rows, figure_rows
 from lossmith.names.metrics import compares_groups
@@ -91,10 +91,11 @@ def print_audit(audit: Mapping[str, Any]) -> None:
     print_rows([dict(zip(head, line, strict=True)) for line in lines])
     if put := audit.get("assembled"):
         typer.echo(f"{put['documents']} documents put together from {put['rows']} rows")
-    if groups := group_table(audit):
-        head, *lines = groups
-        rows = [dict(zip(head, line, strict=True)) for line in lines]
-        print_rows(rows, title="labels by group: train / validation / test")
+    for name, table in (("group", group_table(audit)), ("criterion", criterion_table(audit))):
+        if table:
+            head, *lines = table
+            rows = [dict(zip(head, line, strict=True)) for line in lines]
+            print_rows(rows, title=f"labels by {name}: train / validation / test")
     for sentence in audit["warnings"]:
         typer.echo(f"warning: {sentence}", err=True)
 

@@ -262,8 +262,14 @@ def _no_such_column(
         f"{where} has the column '{column}' that {key} names",
         got=column,
         expected=f"a column of the source: {listed}",
-        fix=f"did you mean '{near}'?" if near else "columns of nested objects are written a.b",
+        fix=f"did you mean '{near}'?" if near else _where_columns_are(data),
     )
+
+
+def _where_columns_are(data: DataConfig) -> str:
+    if data.assemble is not None:
+        return "a document has the columns in which all its rows agree, and its labels"
+    return "columns of nested objects are written a.b"
 
 
 def _named(data: DataConfig) -> list[tuple[str, str]]:

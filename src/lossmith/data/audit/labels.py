@@ -15,16 +15,21 @@ Row = tuple[str, ...]
 FEW_RECORDS = 10
 NO_GROUP = "(no group)"
 _LISTED_GROUPS = 30
+_LISTED_CRITERIA = 10
 
 
 def label_counts(tallies: Mapping[str, Tally], labelling: Labelling, names: Sequence[str]) -> dict[str, Any]:
     """Rows by class of every split, and of every group in every split.
 
     Keys: names, multi_label, splits {split: {class: rows}}, groups {group: {split: {class: rows}}} (empty where no
-    record has a group), conflicts {split: records whose text has another label elsewhere in the split}.
+    record has a group), criteria (the same of the criteria that records keep), conflicts {split: records whose text has
+    another label elsewhere in the split}.
     """
     groups: dict[str, dict[str, dict[str, int]]] = {}
+    criteria: dict[str, dict[str, dict[str, int]]] = {}
     for split in SPLITS:
+        for criterion, labels in tallies[split].criteria.items():
+            criteria.setdefault(criterion, {})[split] = _by_class(labels, labelling, names)
         for group, labels in tallies[split].labels.items():
             own = groups.setdefault(NO_GROUP if group is None else group, {})
             own[split] = _by_class(labels, labelling, names)
@@ -35,6 +40,7 @@ def label_counts(tallies: Mapping[str, Tally], labelling: Labelling, names: Sequ
             split: dict(zip(names, tallies[split].class_counts(labelling, names), strict=True)) for split in SPLITS
         },
         "groups": dict(sorted(groups.items())) if set(groups) - {NO_GROUP} else {},
+        "criteria": criteria,
         "conflicts": {split: tallies[split].conflicts for split in SPLITS},
     }
 
@@ -63,9 +69,23 @@ def label_warnings(audit: Mapping[str, Any], positive: str | None) -> list[str]:
                 f"the {split} split has fewer than {FEW_RECORDS} records of a class ({listed}): "
                 + ("little can be learned from so few" if split == "train" else "figures about them are unsure")
             )
+        told += _criteria_without(labels, split, positive)
         if conflicts := labels["conflicts"][split]:
             told.append(f"{conflicts} {split} records repeat a text that has another label before")
     return told
+
+
+def _criteria_without(labels: Mapping[str, Any], split: str, positive: str | None) -> list[str]:
+    """A sentence on the criteria that no record of a split meets."""
+    if positive is None:
+        return []
+    held = {name: found.get(split, {}).get(positive, 0) for name, found in labels["criteria"].items()}
+    absent = [name for name, count in held.items() if not count]
+    if not absent or not labels["splits"][split][positive]:
+        return []
+    listed = _quoted(absent[:_LISTED_CRITERIA]) + (", …" if len(absent) > _LISTED_CRITERIA else "")
+    why = "nothing can be learned of them" if split == "train" else "no figure there is about them"
+    return [f"{len(absent)} of {len(held)} criteria ({listed}) have no '{positive}' in the {split} split: {why}"]
 
 
 def label_rows(audit: Mapping[str, Any]) -> list[Row]:
@@ -85,7 +105,16 @@ def group_table(audit: Mapping[str, Any]) -> list[Row]:
 
     Empty where there are no groups; of many groups the largest are shown.
     """
-    groups = audit.get("labels", {}).get("groups", {})
+    return _table(audit, "groups", heading="group")
+
+
+def criterion_table(audit: Mapping[str, Any]) -> list[Row]:
+    """The same of the criteria that records are judged by."""
+    return _table(audit, "criteria", heading="criterion")
+
+
+def _table(audit: Mapping[str, Any], key: str, *, heading: str) -> list[Row]:
+    groups = audit.get("labels", {}).get(key, {})
     if not groups:
         return []
     names = audit["labels"]["names"]
@@ -95,10 +124,10 @@ def group_table(audit: Mapping[str, Any]) -> list[Row]:
 
     sizes = {group: sum(sum(count(group, name)) for name in names) for group in groups}
     shown = sorted(sizes, key=lambda group: (-sizes[group], group))[:_LISTED_GROUPS]
-    rows: list[Row] = [("group", *names)]
+    rows: list[Row] = [(heading, *names)]
     rows += [(group, *(" / ".join(f"{n:,}" for n in count(group, name)) for name in names)) for group in shown]
     if len(sizes) > len(shown):
-        rows.append((f"{len(sizes) - len(shown)} smaller groups", *("" for _ in names)))
+        rows.append((f"{len(sizes) - len(shown)} smaller", *("" for _ in names)))
     return rows
 
 

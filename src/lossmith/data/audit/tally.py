@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from lossmith.data.columns import as_text
 from lossmith.data.labelling import Label, Labelling
 from lossmith.data.leaks import normal_form
 from lossmith.data.records import Record
 from lossmith.data.rendered import Chunked, Encoded
 from lossmith.data.splits import hash_text
+from lossmith.labels import CRITERION
 
 COMPARED_RECORDS = 50_000  # of a split; beyond it near-duplicates are not looked for
 COMPARED_CHARACTERS = 1 << 28  # of all their texts
@@ -24,9 +26,9 @@ class Tally:
     """Records, tokens or chunks, lengths, spans and duplicates of a split; memory is 32 bytes a record.
 
     `end_ids` are the tokens that may end an answer. With `judged`, the fields that the label of a classification is
-    found from, the records of each label are counted by group, and (id, text) of the first records are kept in
-    `compared`; None says that there were too many to keep. Records are `paired` where one document comes with several
-    criteria, one after another: it is one text then, and no duplicate of itself.
+    found from, the records of each label are counted by group and by criterion, and (id, text) of the first records are
+    kept in `compared`; None says that there were too many to keep. Records are `paired` where one document comes with
+    several criteria, one after another: it is one text then, and no duplicate of itself.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Tally:
         self._clusters = array("Q")
         self.unaligned: Counter[str] = Counter()
         self.labels: dict[str | None, Counter[Label]] = {}
+        self.criteria: dict[str, Counter[Label]] = {}
         self.compared: list[tuple[str, str]] | None = []
         self._plain = array("Q")
 
@@ -98,6 +101,8 @@ class Tally:
     def _add_judged(self, record: Record, copies: int) -> None:
         """Count a label and keep the text that it is found from, without what a template writes around it."""
         self.labels.setdefault(record.group, Counter())[record.label] += copies
+        if (criterion := as_text(record.keep.get(CRITERION))) is not None:
+            self.criteria.setdefault(criterion, Counter())[record.label] += copies
         held = (record.fields.get(name) for name in self._judged or ())
         text = "\n".join(str(value) for value in held if value is not None)
         if not text.strip() or (self._paired and text == self._document):
