@@ -262,6 +262,19 @@ def test_an_unknown_pooling_is_told(tmp_path, encoders):
 
 
 @pytest.mark.parametrize(
+    ("mode", "expected"), [("mean", "mean"), (["cls"], "cls"), ("lasttoken", "last"), ("max", None)]
+)
+def test_poolings_as_newer_sentence_encoders_name_them(tmp_path, mode, expected):
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps({"embedding_dimension": 8, "pooling_mode": mode}))
+    if expected is None:
+        with pytest.raises(InputError, match=r"(?s)pools in a way that is not known here.*got: max"):
+            sentence_pooling(str(tmp_path))
+    else:
+        assert sentence_pooling(str(tmp_path)) == expected
+
+
+@pytest.mark.parametrize(
     ("head", "squash"),
     [
         (THREE, lambda z: torch.softmax(z, -1)),

@@ -178,6 +178,25 @@ def test_states_of_a_sentence_encoder_pooled_by_its_mean_are_its_vectors(minilm:
     np.testing.assert_allclose(vectors(encoder, SENTENCES[:3]), vectors(found(minilm), SENTENCES[:3]), atol=1e-6)
 
 
+@pytest.mark.parametrize("outputs", [None, 5])
+def test_what_the_library_saves_now_is_known_from_its_files(bert: Path, tmp_path: Path, outputs: int | None) -> None:
+    pytest.importorskip("sentence_transformers")
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Dense, Pooling, Transformer
+
+    transformer: Any = Transformer(str(bert), max_seq_length=9)
+    modules: list[Any] = [transformer, Pooling(12, "mean")]
+    made = SentenceTransformer(modules=[*modules, *([Dense(12, outputs)] if outputs else [])], device="cpu")
+    made.save(str(tmp_path))
+    encoder = found(tmp_path)
+    assert (encoder.width, encoder.longest) == (outputs or 12, 9)
+    assert "_model" not in vars(encoder)
+    np.testing.assert_allclose(vectors(encoder, TEXTS[:5]), unit_length(made.encode(TEXTS[:5])), atol=1e-5)
+    assert [each.cut for each in encoder.encode(["oats", "oats " * 20])] == [False, True]
+    # Its transformer lies where its modules say.
+    assert found(tmp_path, pooling="tokens").width == 12
+
+
 def test_the_fingerprint_follows_what_vectors_depend_on(minilm: Path, tmp_path: Path) -> None:
     for name in ("modules.json", "sentence_bert_config.json", "config.json", "README.md", "1_Pooling/config.json"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -130,8 +130,14 @@ def sentence_pooling(name: str, *, revision: str | None = None) -> Pooling | Non
     if not file.is_file():
         return None
     settings = json.loads(file.read_text(encoding="utf-8"))
-    modes = [key for key, value in settings.items() if key.startswith("pooling_mode_") and value]
+    named = settings.get("pooling_mode") or []
+    modes = [named] if isinstance(named, str) else list(named)
+    # Encoders of older versions have a key for each way.
+    modes += [key for key, value in settings.items() if key.startswith("pooling_mode_") and value]
     known: dict[str, Pooling] = {
+        "mean": "mean",
+        "cls": "cls",
+        "lasttoken": "last",
         "pooling_mode_mean_tokens": "mean",
         "pooling_mode_cls_token": "cls",
         "pooling_mode_lasttoken": "last",
