@@ -30,6 +30,12 @@ TINY = [
     "model.num_attention_heads=2",
 ]  # fmt: skip
 
+# Documents of unlike length, and as always no dropout where gradients are compared.
+DOCUMENTS = [
+    "model.base=tfidf-svd", "data.chunks={by: words, size: 2, overlap: 1}", "task.k=3", "task.classifier_dropout=0",
+    "train.early_stopping_patience=null",
+]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class TaskRun:
@@ -79,6 +85,16 @@ RUNS: dict[str, TaskRun] = {
         "classification",
         [*TINY, "data.template={text: '{{ p }} {{ a }}'}", "data.label=even", "model.architecture=qwen3"],
         ("binary_cross_entropy", "binary_focal"),
+    ),
+    "documents": TaskRun(
+        "retrieval",
+        [*DOCUMENTS, "data.template={text: '{{ a | list | join(\" \") }} {{ b }}', pair: '{{ kind }}'}", "data.label=even"],
+        ("query_diversity", *_of("softmax")),
+    ),
+    "labels of documents": TaskRun(
+        "retrieval",
+        [*DOCUMENTS, "data.template={text: '{{ a | list | join(\" \") }} {{ b }}'}", "data.label=[even, third, large]"],
+        ("query_diversity", *_of("sigmoid")),
     ),
     "groups": TaskRun(
         "classification",
