@@ -197,6 +197,9 @@ def test_small_importances_are_told_apart(tmp_path: Path) -> None:
 def test_a_class_that_a_threshold_chose_is_told(tmp_path: Path, page: Page) -> None:
     record = explained() | {"scores": {"0": 0.6, "1": 0.4}}
     said = "decided by a threshold, not by the highest score"
+    whole = read_page(write_evidence_page(record | {"whole": True}, tmp_path / "page.html")).text
+    assert "test split; the whole document that the record was cut from" in whole
+    assert "the whole document" not in page.text
     assert said in read_page(write_evidence_page(record, tmp_path / "page.html")).text and said not in page.text
 
 

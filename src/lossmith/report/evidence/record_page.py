@@ -37,7 +37,8 @@ def write_evidence_page(record: Mapping[str, Any], path: Path) -> Path:
 
     `record` is what `lossmith explain RUN --id ID --json` prints: schema, id, split, label, predicted, scores,
     criterion, document (text, chunks), queries (query, chunks with weight and cosine) and evidence (chunk, start,
-    end, text, weight, importance), the most important first. Raises InputError where it is none.
+    end, text, weight, importance), the most important first; `whole` where the document is that which the record was
+    cut from. Raises InputError where it is none.
     """
     try:
         content = _content(record)
@@ -60,6 +61,7 @@ def _content(record: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "title": f"Evidence of {record['id']}",
         "split": record.get("split") or "",
+        "whole": bool(record.get("whole")),
         "verdict": _verdict(record, shown),
         "facts": _facts(record, text),
         "scores": _scores(record),
