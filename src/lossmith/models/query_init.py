@@ -57,7 +57,7 @@ def first_queries(questions: Sequence[Question], count: int, *, width: int, seed
         "centres of the chunks found so": len(centres),
         "noise": len(noise),
     }
-    told = [f"{number} {kind}" for kind, number in kinds.items() if number]
+    told = [f"{kind} ({number})" for kind, number in kinds.items() if number]
     return np.concatenate([directions, centres, unit_length(noise)]), told
 
 

@@ -103,7 +103,7 @@ def begin_queries(given: Given, encoder: ChunkEncoder, vectors: DocumentVectors)
     left = task.queries - len(texts)
     asked = [] if task.query_init == "random" else list(questions(given, vectors))
     found, kinds = first_queries(asked, left, width=encoder.width, seed=seed)
-    told = [f"{len(texts)} vectors of task.query_texts"] * bool(len(texts)) + kinds
+    told = [f"vectors of task.query_texts ({len(texts)})"] * bool(len(texts)) + kinds
     return torch.from_numpy(np.concatenate([texts, found])), f"queries begin as {', '.join(told)}"
 
 
