@@ -21,6 +21,7 @@ TABLES = {
     "tasks": ("task", lambda: list(TASKS)),
     "families": ("family", lambda: list(FAMILIES)),
     "models": ("model", lambda: group_names("model")),
+    "generation": ("generate", lambda: group_names("generate")),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -195,6 +196,58 @@ def test_tokens_cut_by_the_chain_are_never_drawn(model, prompts):
     assert [output.ids for output in one] == [output.ids for output in answers(model, prompts)]
     tiny = answers(model, prompts, do_sample=True, top_p=1e-6, top_k=0)
     assert [output.ids for output in tiny] == [output.ids for output in one]
+
+
+def test_sampled_beams_are_a_matter_of_seed_and_prompt_not_of_the_batch(model, prompts):
+    knobs = {"do_sample": True, "num_beams": 3, "temperature": 1.3, "top_p": 0.9}
+    first = answers(model, prompts[:9], seed=3, **knobs)
+    assert first == answers(model, prompts[:9], seed=3, batch_size=2, **knobs)
+    assert [output.ids for output in first[:4]] == [
+        output.ids for output in answers(model, prompts[:4], seed=3, **knobs)
+    ]
+    assert first != answers(model, prompts[:9], seed=4, **knobs)
+    assert first != answers(model, prompts[:9], num_beams=3)
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    answers(model, prompts[:2], **knobs)
+    assert torch.equal(torch.rand(1), expected), "the numbers of the caller went on"
+
+
+def test_sampled_beams_are_those_of_transformers(model, prompts):
+    """Under the same state of torch's numbers transformers draws the same, by its own chain of temperature and cuts."""
+    from transformers import GenerationConfig
+
+    knobs = {"do_sample": True, "num_beams": 3, "temperature": 1.3, "top_k": 7, "top_p": 0.9}
+    ours = answers(model, prompts[4:5], seed=3, **knobs)[0]
+    torch.manual_seed(int(np.random.Philox(key=[3, 0]).random_raw()) % 2**63)
+    config = GenerationConfig(**knobs, max_new_tokens=12, eos_token_id=END, pad_token_id=PAD)
+    made = model.generate(torch.tensor([prompts[4]]), generation_config=config)[0, len(prompts[4]) :].tolist()
+    assert list(ours.ids) == (made[: made.index(END)] if END in made else made)
+
+
+def always_second(model, input_ids, logits_processor, stopping_criteria, generation_config, **kwargs):
+    """Decoding of one's own: the second likeliest token, at random as often as the penalty says."""
+    kwargs.pop("synced_gpus", None)
+    while True:
+        scores = logits_processor(input_ids, model(input_ids, use_cache=False).logits[:, -1])
+        place = 1 if torch.rand(()) > generation_config.penalty_alpha else 0
+        input_ids = torch.cat([input_ids, scores.topk(2).indices[:, place : place + 1]], 1)
+        if stopping_criteria(input_ids, scores).all():
+            return input_ids
+
+
+def test_decoding_of_ones_own_is_carried_out_and_told_by_the_seed(model, prompts):
+    own = {"custom_generate": f"{__name__}:always_second"}
+    never = answers(model, prompts[:5], penalty_alpha=0.0, max_new_tokens=4, **own)
+    for output, prompt in zip(never, prompts, strict=False):
+        ids = list(prompt)
+        for token in output.ids:
+            assert token == int(model(torch.tensor([ids])).logits[0, -1].topk(2).indices[1])
+            ids.append(token)
+    half = answers(model, prompts, penalty_alpha=0.5, seed=1, **own)
+    assert half == answers(model, prompts, penalty_alpha=0.5, seed=1, batch_size=3, **own)
+    assert half != answers(model, prompts, penalty_alpha=0.5, seed=2, **own)
 
 
 # -- what fails is kept ---------------------------------------------------------------------------------------------

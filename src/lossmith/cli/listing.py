@@ -99,6 +99,23 @@ def _models() -> list[Row]:
     return rows
 
 
+def _generation() -> list[Row]:
+    from importlib.resources import files
+
+    from lossmith.config.compose import group_names
+    from lossmith.config.generation_presets import GROUP, generation_preset
+
+    folder = files("lossmith.config") / "presets" / GROUP
+    return [
+        {
+            "generate": name,
+            "settings": ", ".join(f"{key}={value}" for key, value in generation_preset(name).items()),
+            "about": (folder / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0].removeprefix("# "),
+        }
+        for name in group_names(GROUP)
+    ]
+
+
 def _families() -> list[Row]:
     from lossmith.models.families import FAMILIES
 
@@ -119,12 +136,15 @@ TABLES: Mapping[str, Callable[[], list[Row]]] = {
     "metrics": _metrics,
     "tasks": _tasks,
     "models": _models,
+    "generation": _generation,
     "families": _families,
 }
 
 
 def list_(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help="presets, losses, metrics, tasks, models or families.")],
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help="presets, losses, metrics, tasks, models, generation or families.")
+    ],
     check: Annotated[
         str | None,
         typer.Option("--check", metavar="LOSS", help="With losses: try the laws on one, or on my_pkg.losses:poly1."),

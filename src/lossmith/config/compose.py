@@ -13,11 +13,12 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from lossmith.config.generation_presets import GROUP as GENERATION
 from lossmith.config.layers import Layered, leaves
 from lossmith.config.overrides import Override, parse_override
 from lossmith.errors import ConfigError, nearest, unknown_name
 
-GROUPS = ("model",)
+GROUPS = ("model", GENERATION)
 DEFAULT = "default"
 
 
@@ -71,15 +72,34 @@ def compose(config: str | Path | Mapping[str, Any], overrides: Sequence[str] = (
     preset = _take_defaults(layer, groups, source) or preset or _bare_preset(layer)
     if preset not in preset_names():
         raise unknown_name("preset", preset, preset_names(), where=f"defaults of {source}")
-    groups |= {key: str(o.value) for key, o in choices.items()}
+    generation = groups.pop(GENERATION, None)
+    groups |= {key: str(o.value) for key, o in choices.items() if key != GENERATION}
     layered = Layered()
     _lay_preset(layered, preset, groups)
+    if generation is not None:
+        _lay_generation(layered, generation)
     layered.merge(_without_missing(layer), source)
     for override in given:
-        if override.key not in choices and not layered.apply(override):
+        if override.key == GENERATION and override.key in choices:
+            _lay_generation(layered, override.value)
+        elif override.key not in choices and not layered.apply(override):
             raise _nothing_to_delete(override, layered.values)
     _lay_prompts(layered)
     return Composed(_resolved(layered.values), layered.origin, source)
+
+
+def _lay_generation(layered: Layered, name: str) -> None:
+    """Lay a generation preset over what stands, which is no more than what it keeps of that.
+
+    It is laid where it is named, so that one on the command line decodes otherwise than the file says.
+    """
+    # pydantic loads with it, which a listing of presets can do without.
+    from lossmith.config.generate import ABOUT_THE_ANSWER
+    from lossmith.config.generation_presets import generation_preset
+
+    for key in [key for key in layered.values.get(GENERATION) or {} if key not in ABOUT_THE_ANSWER]:
+        layered.delete([GENERATION, key])
+    layered.merge({GENERATION: generation_preset(name)}, f"{GENERATION}={name}")
 
 
 def _lay_prompts(layered: Layered) -> None:
@@ -161,14 +181,19 @@ def read_values(path: Path) -> dict[str, Any]:
 
     Raises ConfigError where it cannot be read or holds no mapping.
     """
+    loaded = read_yaml(path)
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path} holds no mapping", got=type(loaded).__name__, expected="keys and values")
+    return {str(key): value for key, value in loaded.items()}
+
+
+def read_yaml(path: Path) -> Any:
+    """What a JSON or YAML file holds, keys and values or a list; ConfigError where it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text: {error}", got=path) from error
-    loaded = _parse_json(text, path) if path.suffix == ".json" else _parse_yaml(text, str(path))
-    if not isinstance(loaded, dict):
-        raise ConfigError(f"{path} holds no mapping", got=type(loaded).__name__, expected="keys and values")
-    return {str(key): value for key, value in loaded.items()}
+    return _parse_json(text, path) if path.suffix == ".json" else _parse_yaml(text, str(path))
 
 
 def _parse_json(text: str, path: Path) -> Any:

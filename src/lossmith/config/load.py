@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lossmith.config.compose import Composed, compose
+from lossmith.config.generate import check_custom
 from lossmith.config.objective import BY_TASK, WrittenTerm, check_objective, written_terms
 from lossmith.config.retrieval import check_retrieval
 from lossmith.config.schema import Config
@@ -76,6 +77,7 @@ def check(composed: Composed) -> Config:
     _check_frozen(config)
     check_retrieval(config)
     check_seq2seq(config)
+    check_custom(config.generate, trusted=config.model.trust_remote_code)
     weighed = [term.where for term in written_terms(config.objective) if term.weights_by and term.weight]
     if weighed and config.data.group is None:
         raise ConfigError(

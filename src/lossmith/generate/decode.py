@@ -7,15 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from lossmith.generate.batching import Batching, in_batches, positions_of, refusal
-from lossmith.generate.processors import HISTORY, processors_for
+from lossmith.generate.processors import HISTORY, chances_of, history_of
+from lossmith.generate.restrict import Place, Restriction, restricted
 from lossmith.generate.settings import SAMPLING, Settings, check_settings
 from lossmith.models.first_tokens import first_tokens
 from lossmith.models.hidden import unwrap
 from lossmith.models.modes import evaluating
+from lossmith.names import load_attribute
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,10 @@ class _Work:
     pad_id: int
     seed: int
     positions: int | None
+    restrictions: tuple[Restriction, ...] = ()
 
 
-def generate(
+def generate(  # noqa: PLR0913 (docs/architecture.md says why)
     model: nn.Module,
     prompts: Sequence[Sequence[int]],
     *,
@@ -52,14 +56,15 @@ def generate(
     pad_token_id: int,
     batch_size: int = 16,
     seed: int = 0,
+    restrictions: Sequence[Restriction] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Generated]:
     """Continue each prompt until an end token, in the original order of the prompts.
 
     `settings` (GenerationConfig's names) are the whole truth: defaults that a checkpoint brings along are not read.
     A greedy answer is the one its prompt would get alone; a sampled one depends on `seed` and the prompt's index, not
-    on its batch. Prompts that cannot be continued (empty, longer than the model's positions, out of memory even
-    alone) come out with an `error`. `progress` is told done and all prompts.
+    on its batch. Every answer keeps to the `restrictions`. Prompts that cannot be continued (empty, longer than the
+    model's positions, out of memory even alone) come out with an `error`. `progress` is told done and all prompts.
     Raises InputError for settings that cannot be, before anything is generated.
     """
     work = _Work(
@@ -69,6 +74,7 @@ def generate(
         pad_id=pad_token_id,
         seed=seed,
         positions=positions_of(unwrap(model)),
+        restrictions=tuple(restrictions),
     )
     batching = Batching(
         refusal=lambda index: refusal(work.model, prompts[index]),
@@ -76,7 +82,8 @@ def generate(
         carry_out=lambda batch: _decode(work, batch, [prompts[index] for index in batch]),
         failed=lambda index, reason: Generated(index, (), reason),
     )
-    return in_batches(batching, prompts, batch_size=batch_size, progress=progress)
+    alone = work.settings.chance_of_library
+    return in_batches(batching, prompts, batch_size=1 if alone else batch_size, progress=progress)
 
 
 def _pool(work: _Work, prompt: Sequence[int]) -> int:
@@ -90,7 +97,7 @@ def _pool(work: _Work, prompt: Sequence[int]) -> int:
 
 
 def _decode(work: _Work, indices: list[int], prompts: list[Sequence[int]]) -> list[Generated]:
-    from transformers import GenerationConfig
+    from transformers import LogitsProcessorList
 
     width = max(len(prompt) for prompt in prompts)
     steps = work.settings.max_new_tokens
@@ -102,28 +109,68 @@ def _decode(work: _Work, indices: list[int], prompts: list[Sequence[int]]) -> li
     lefts = [0 if apart else width - len(prompt) for prompt in prompts]
     starts = [1] * len(prompts) if apart else lefts
     ids, attention = _padded(prompts, lefts, width=width, pad_id=work.pad_id)
-    ours = {*SAMPLING, *HISTORY, "do_sample", "max_new_tokens"}
-    rest = {name: value for name, value in work.settings.given.items() if name not in ours}
-    if rest.get("min_new_tokens", 0) > steps:
-        rest["min_new_tokens"] = steps
-    config = GenerationConfig(
-        **rest,
-        **first_tokens(work.model),
-        max_new_tokens=steps,
-        do_sample=False,
-        eos_token_id=list(work.end_ids),
-        pad_token_id=work.pad_id,
-    )
+    first = first_tokens(work.model)
+    forced = "forced_bos_token_id" in first
+    place = Place(begun + forced, steps - forced, work.end_ids)
+    processors = [
+        *history_of(work.settings, starts),
+        *restricted(work.restrictions, place),
+        *chances_of(work.settings, indices, width=begun, seed=work.seed),
+    ]
     device = work.model.get_input_embeddings().weight.device
-    with _own_settings_only(work.model):
+    with _own_settings_only(work.model), _chance(work, indices[0], device):
         output = work.model.generate(
             ids.to(device),
             attention_mask=attention.to(device),
-            generation_config=config,
-            logits_processor=processors_for(work.settings, indices=indices, starts=starts, width=begun, seed=work.seed),
+            generation_config=_configured(work, steps, first),
+            logits_processor=LogitsProcessorList(processors),
+            **_custom(work.settings),
         )
     new = output[:, begun:].tolist()
     return [_until_end(work, index, row) for index, row in zip(indices, new, strict=True)]
+
+
+def _configured(work: _Work, steps: int, first: Mapping[str, int]) -> Any:
+    """What transformers is told; what the processors do is left out, unless decoding of the user's own reads it."""
+    from transformers import GenerationConfig
+
+    settings = work.settings
+    ours = {*HISTORY, "max_new_tokens", "custom_generate", "do_sample"}
+    if settings.custom_generate is None:
+        ours |= set(SAMPLING)
+    rest = {name: value for name, value in settings.given.items() if name not in ours}
+    if rest.get("min_new_tokens", 0) > steps:
+        rest["min_new_tokens"] = steps
+    return GenerationConfig(
+        **{"top_k": 0, **rest} if settings.custom_generate is None else rest,
+        **first,
+        max_new_tokens=steps,
+        do_sample=settings.do_sample and settings.chance_of_library,
+        eos_token_id=list(work.end_ids),
+        pad_token_id=work.pad_id,
+    )
+
+
+def _custom(settings: Settings) -> dict[str, Any]:
+    """Decoding of the user's own: a function, or the name of a place that transformers loads it from."""
+    name = settings.custom_generate
+    if name is None:
+        return {}
+    if ":" in name:
+        return {"custom_generate": load_attribute(name, what="way of decoding")}
+    # Whether code from there may run is asked of the configuration (config.generate.check_custom).
+    return {"custom_generate": name, "trust_remote_code": True}
+
+
+@contextmanager
+def _chance(work: _Work, index: int, device: torch.device) -> Iterator[None]:
+    """Torch's own numbers, told by the seed and the prompt, and given back as they were: for what others draw."""
+    if not work.settings.chance_of_library:
+        yield
+        return
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(int(np.random.Philox(key=[work.seed % 2**64, index]).random_raw()) % 2**63)
+        yield
 
 
 def _padded(

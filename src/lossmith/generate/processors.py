@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor, LogitsProcessorList
+from transformers import LogitsProcessor
 from transformers.generation import logits_process as of_transformers
 
 from lossmith.generate.settings import SAMPLING, Settings
@@ -75,20 +75,27 @@ class SeededChoice(LogitsProcessor):
         return torch.full_like(scores, -torch.inf).scatter(1, drawn, 0.0)
 
 
-def processors_for(
-    settings: Settings, *, indices: Sequence[int], starts: Sequence[int], width: int, seed: int
-) -> LogitsProcessorList:
-    """The processors of one batch: penalties that read the prompt, then the sampling chain.
-
-    `indices` name the prompts, `starts` the columns where they begin, `width` is the padded prompt length.
-    """
-    made: list[Any] = [
+def history_of(settings: Settings, starts: Sequence[int]) -> list[LogitsProcessor]:
+    """Penalties that read the prompt too; `starts` are the columns where prompts begin."""
+    return [
         Unpadded(make(settings.given[name]), starts, settings.num_beams)
         for name, make in HISTORY.items()
         if name in settings.given
     ]
-    if settings.do_sample:
-        knobs = settings.of(*SAMPLING)
-        made += [make(knobs[name]) for name, make in _WARPERS.items() if name in knobs]
-        made.append(SeededChoice(indices, seed=seed, width=width, steps=settings.max_new_tokens))
-    return LogitsProcessorList(made)
+
+
+def chances_of(settings: Settings, indices: Sequence[int], *, width: int, seed: int) -> list[LogitsProcessor]:
+    """The sampling chain; `indices` name the prompts, `width` is the padded prompt length.
+
+    What beams draw is drawn by transformers; each of them keeps two tokens at least, so that one may go on.
+    """
+    if not settings.do_sample or settings.custom_generate is not None:
+        return []
+    knobs = settings.of(*SAMPLING)
+    chain: list[LogitsProcessor] = []
+    for name in (name for name in _WARPERS if name in knobs):
+        own = {} if name == "temperature" or settings.num_beams == 1 else {"min_tokens_to_keep": 2}
+        chain.append(_WARPERS[name](knobs[name], **own))
+    if not settings.chance_of_library:
+        chain.append(SeededChoice(indices, seed=seed, width=width, steps=settings.max_new_tokens))
+    return chain

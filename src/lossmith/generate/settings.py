@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lossmith.config.generate import CUSTOM, REFUSED
 from lossmith.errors import ConfigError, unknown_name
 
 # Keys of GenerationConfig that mean something here, with the value at which they do nothing (None: always something).
@@ -26,13 +27,17 @@ _USED: Mapping[str, Any] = {
     "length_penalty": 1.0,
     "repetition_penalty": 1.0,
     "no_repeat_ngram_size": 0,
-    "bad_words_ids": None,
     "sequence_bias": None,
     "suppress_tokens": None,
     "begin_suppress_tokens": None,
     "exponential_decay_length_penalty": None,
     "remove_invalid_values": False,
     "use_cache": True,
+    "custom_generate": None,
+    "penalty_alpha": None,
+    "dola_layers": None,
+    "num_beam_groups": 1,
+    "diversity_penalty": 0.0,
 }
 
 # GenerationConfig's own; 0 samples from the whole vocabulary.
@@ -40,24 +45,6 @@ DEFAULT_TOP_K = 50
 
 SAMPLING = ("temperature", "top_h", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
 BEAMS = ("early_stopping", "length_penalty")
-
-# Keys that GenerationConfig has and batched decoding of token ids has no use for.
-_REFUSED: Mapping[str, str] = {
-    "max_length": "it counts the prompt, so that long prompts would get short answers: use max_new_tokens",
-    "min_length": "it counts the prompt and its padding: use min_new_tokens",
-    "num_return_sequences": "a record has one answer",
-    "eos_token_id": "the ids that end an answer come from the model and its tokenizer",
-    "pad_token_id": "the padding id comes from the tokenizer",
-    "bos_token_id": "the prompt is tokenised already",
-    "stop_strings": "answers end at tokens; a string may straddle them",
-    "max_time": "the result would depend on how fast the machine is",
-    "penalty_alpha": "contrastive search is no part of transformers any more",
-    "dola_layers": "DoLa is no part of transformers any more",
-    "num_beam_groups": "group beams are no part of transformers any more",
-    "diversity_penalty": "group beams are no part of transformers any more",
-    "constraints": "constrained beams are no part of transformers any more",
-    "force_words_ids": "constrained beams are no part of transformers any more",
-}
 
 
 @dataclass(frozen=True)
@@ -68,6 +55,15 @@ class Settings:
     max_new_tokens: int
     do_sample: bool
     num_beams: int
+    custom_generate: str | None = None
+
+    @property
+    def chance_of_library(self) -> bool:
+        """Whether transformers, or code that the user gave, draws by torch's seed instead of numbers of ours.
+
+        Then prompts go one by one: what is drawn for one would else depend on those beside it.
+        """
+        return self.custom_generate is not None or (self.do_sample and self.num_beams > 1)
 
     def of(self, *names: str) -> dict[str, Any]:
         """Those of `names` that were given and do something."""
@@ -95,9 +91,12 @@ def check_settings(settings: Mapping[str, Any]) -> Settings:
         max_new_tokens=int(given["max_new_tokens"]),
         do_sample=bool(given.get("do_sample", False)),
         num_beams=int(given.get("num_beams", 1)),
+        custom_generate=given.get("custom_generate"),
     )
     _check_ranges(result)
-    _check_together(result)
+    # What goes together in decoding of the user's own is known to it alone.
+    if result.custom_generate is None:
+        _check_together(result)
     if result.do_sample and settings.get("top_k") is None:
         return replace(result, given={**given, "top_k": DEFAULT_TOP_K})
     return result
@@ -111,7 +110,7 @@ def _check_key(key: str) -> None:
     known = {name for name in GenerationConfig().to_dict() if not name.startswith("_")} - {"transformers_version"}
     if key not in known:
         raise unknown_name("generation setting", key, known & set(_USED) or _USED, where=f"generate.{key}")
-    reason = _REFUSED.get(key, "batched decoding of token ids has no use for it")
+    reason = REFUSED.get(key, "batched decoding of token ids has no use for it")
     raise ConfigError(
         f"generate.{key} is not taken: {reason}", got=key, expected=", ".join(sorted(_USED)), fix=f"leave out {key}"
     )
@@ -138,6 +137,14 @@ def _check_ranges(settings: Settings) -> None:
 
 
 def _check_together(settings: Settings) -> None:
+    if custom := settings.of(*CUSTOM):
+        kinds = ", ".join(dict.fromkeys(CUSTOM[name] for name in custom))
+        raise ConfigError(
+            f"{kinds} is done where you give a custom_generate, and refused otherwise: transformers has it no more",
+            got=", ".join(f"{name}={value}" for name, value in custom.items()),
+            expected="generate.custom_generate=module:function, or a folder or hub repository that holds it",
+            fix="take out " + ", ".join(custom),
+        )
     knobs = settings.of(*SAMPLING)
     if knobs and not settings.do_sample:
         raise ConfigError(
@@ -145,12 +152,6 @@ def _check_together(settings: Settings) -> None:
             got=", ".join(f"{name}={value}" for name, value in knobs.items()) + " with do_sample=false",
             expected="do_sample=true, or none of them",
             fix="generate.do_sample=true, or take out " + ", ".join(knobs),
-        )
-    if settings.do_sample and settings.num_beams > 1:
-        raise ConfigError(
-            "beam search and sampling exclude each other here: sampled beams could not be drawn again by seed",
-            got=f"do_sample=true with num_beams={settings.num_beams}",
-            expected="one of them",
         )
     beams = settings.of(*BEAMS)
     if beams and settings.num_beams == 1:

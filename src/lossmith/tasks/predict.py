@@ -8,8 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from lossmith.config.evaluate import GenerateConfig
+from lossmith.config.generate import GenerateConfig
 from lossmith.generate.decode import generate
+from lossmith.generate.restrictions import restrictions_for
 from lossmith.tasks.predictions_file import table_of_rows, write_rows
 from lossmith.tasks.rows import Rows
 
@@ -43,6 +44,7 @@ def decode_rows(
         pad_token_id=tokenizer.pad_token_id,
         batch_size=how.batch_size,
         seed=seed,
+        restrictions=restrictions_for(how, tokenizer),
         progress=progress,
     )
     for number in range(len(rows)):
