@@ -209,6 +209,7 @@ def test_more_questions_than_queries_leave_the_clearest():
     np.testing.assert_allclose(queries[0], direction_of(clear), rtol=1e-6)
 
 
+@torch.no_grad()
 def test_temperature_and_k_decide_how_much_is_read():
     chunks, mask = vectors_of(1, 12), whole(1, 12)
     sharp = model_of(replace(SHAPE, temperature=1e-3))(chunks, mask).weights
