@@ -16,6 +16,8 @@ from lossmith.names import import_from
 
 # What a folder of runs holds that belong to one question; no run takes such a folder as its own.
 STUDY_FILE = "study.json"
+# Beside a model: the hash of its template, its classes, how scores become decisions, what it was merged from.
+FACTS_FILE = "lossmith.json"
 
 
 @contextmanager
@@ -112,6 +114,7 @@ class RunFolder:
     tensorboard = property(lambda self: self.path / "tensorboard")
     checkpoints = property(lambda self: self.path / "checkpoints")
     model = property(lambda self: self.path / "model")
+    merged = property(lambda self: self.path / "merged")
     report = property(lambda self: self.path / "report.html")
 
     def predictions(self, split: str) -> Path:

@@ -21,12 +21,14 @@ from lossmith.cli import (
     init,
     inspect,
     listing,
+    merge,
     predict,
     prepare,
     report,
     run,
     train,
     tune,
+    verify,
 )
 from lossmith.errors import LossmithError
 
@@ -57,6 +59,8 @@ VERBS = (
     ("cv", cv.cv),
     ("ablate", ablate.ablate),
     ("tune", tune.tune),
+    ("merge", merge.merge),
+    ("verify", verify.verify),
 )
 # `config import` stands beside `config CONFIG`.
 _CLASSES = {"config": config.ConfigCommand}

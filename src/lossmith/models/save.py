@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossmith.models.first_tokens import first_tokens
 from lossmith.models.hidden import unwrap
+from lossmith.models.merging import merge_adapter
 from lossmith.models.pooled import PooledClassifier
 from lossmith.models.retrieval import RetrievalClassifier
 from lossmith.models.retrieval_files import save_retrieval
@@ -68,7 +69,7 @@ def _write(model: Any, staging: Path, generation: Any) -> None:
     if not hasattr(model, "peft_config"):
         _write_whole(model, staging, generation)
     elif base_name(model) is None:
-        _write_whole(_merged_copy(model), staging, generation)
+        _write_whole(merge_adapter(copy.deepcopy(model)), staging, generation)
     else:
         _write_adapter(model, staging)
         beside: Any = generation or unwrap(model).config
@@ -99,13 +100,6 @@ def _write_whole(model: Any, staging: Path, generation: Any) -> None:
         model.save_pretrained(staging)
     finally:
         model.generation_config = kept
-
-
-def _merged_copy(model: Any) -> Any:
-    merged = copy.deepcopy(model).merge_and_unload()
-    if getattr(merged.config, "tie_word_embeddings", False):
-        merged.tie_weights()
-    return merged
 
 
 def _write_adapter(model: Any, staging: Path) -> None:

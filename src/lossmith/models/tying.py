@@ -46,6 +46,23 @@ def untie_target(model: PreTrainedModel, targets: Sequence[str] | str) -> str | 
     return "the output layer is untied from the input embedding, because LoRA goes on it alone; it is stored twice now"
 
 
+def settle_tying(model: PreTrainedModel) -> None:
+    """Make the configuration of a merged model say what its weights are: one matrix for both ends, or two.
+
+    An adapter may bring an output layer of its own for a base whose configuration ties it; saved as tied, it would be
+    lost. Two ends that are equal become one again.
+    """
+    inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
+    asked = getattr(model.config.get_text_config(decoder=True), "tie_word_embeddings", False)
+    # To T5 and its kin the same key says how states are scaled; two matrices that differ are kept apart on loading.
+    if inputs is None or outputs is None or not asked or is_tied(model) or model.config.is_encoder_decoder:
+        return
+    if inputs.weight.shape == outputs.weight.shape and bool((inputs.weight == outputs.weight).all()):
+        model.tie_weights()
+    else:
+        _untie(model)
+
+
 def whole_modules(model: PreTrainedModel, names: Sequence[str]) -> Whole:
     """What peft is to copy and train whole for the configured `names`.
 
