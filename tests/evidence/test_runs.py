@@ -139,6 +139,16 @@ def test_an_unknown_record_is_told_with_the_nearest(pairs: Path):
         lossmith.explain(pairs, whole=True)
 
 
+def test_other_sources_than_those_of_training_are_told_of(
+    pairs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    own = tmp_path / "changed"
+    shutil.copytree(pairs, own)
+    RunFolder(own).update_manifest(trained_on="another fingerprint")
+    lossmith.explain(own, id=predictions(pairs)[0]["id"])
+    assert "the sources have changed since the model was trained" in caplog.text
+
+
 def test_a_run_without_a_model_says_how_to_go_on(pairs: Path, tmp_path: Path):
     own = tmp_path / "unfinished"
     shutil.copytree(pairs, own)

@@ -24,7 +24,7 @@ from lossmith.tasks.find_row import row_table
 from lossmith.tasks.retrieval import UNKNOWN
 from lossmith.tasks.task import Given
 from lossmith.train.decision import decision_while_training
-from lossmith.train.predict import open_model
+from lossmith.train.predict import check_data, open_model
 from lossmith.train.run import training_state
 
 
@@ -70,6 +70,7 @@ def open_retrieval(run: RunFolder, config: Config, prepared: Prepared) -> Opened
         raise InputError(
             f"{run.path} holds no trained model", got=training_state(run), fix=f"lossmith train {run.config} --resume"
         )
+    check_data(run, prepared)
     _, loaded, given = open_model(run, config, prepared)
     loaded.model.eval()
     known = run.manifest().get("decision")

@@ -43,7 +43,7 @@ def predict_split(
             f"{run.path} holds no trained model", got=training_state(run), fix=f"lossmith train {run.config} --resume"
         )
     prepared = prepare_in(run, config)
-    _check_data(run, prepared)
+    check_data(run, prepared)
     rows = _rows(prepared, config, split)
     name = f"predict.{split}"
     run.update_manifest(made_from={name: None})
@@ -120,7 +120,8 @@ def _rows(prepared: Prepared, config: Config, split: str) -> Rows:
     return asked_rows(file, config.evaluate, limit=limit, seed=config.split_seed)
 
 
-def _check_data(run: RunFolder, prepared: Prepared) -> None:
+def check_data(run: RunFolder, prepared: Prepared) -> None:
+    """Warn, aloud and in the manifest, where the rows are not of the sources that the model was trained on."""
     trained_on = run.manifest().get("trained_on")
     if trained_on not in (None, prepared.fingerprint):
         sentence = (
