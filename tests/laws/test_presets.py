@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -45,7 +47,7 @@ RECIPE_VALUES = {
     "train.gradient_accumulation_steps": 2,
     "data.max_length": 1024,
 }
-BARE = {"causal", "classification", "retrieval"}
+BARE = {"causal", "classification", "retrieval", "seq2seq"}
 UNLABELLED = {"classification", "retrieval"}
 # Classifiers on the chunks of documents, whose encoder is frozen.
 RETRIEVAL = {"criteria/iris", "criteria/mean-pool", "screening/iris", "terms/iris"}
@@ -63,12 +65,43 @@ RETRIEVAL_VALUES = {
     "train.num_train_epochs": 50,
     "train.early_stopping_patience": 5,
 }
+DREAMS = {"dreams/t5-lora": "google/flan-t5-base", "dreams/qwen-lora": "Qwen/Qwen3-0.6B"}
+DREAM_VALUES = {
+    "task.kind": "seq2seq",
+    "data.template.prompt": "Generate a dream interpretation: {{ input }}",
+    "data.max_source_length": 256,
+    "data.max_target_length": 512,
+    "model.lora_r": 8,
+    "model.lora_alpha": 16,
+    "model.lora_dropout": 0.15,
+    "train.learning_rate": 5e-4,
+    "train.weight_decay": 0.02,
+    "train.warmup_steps": 40,
+    "train.lr_scheduler_type": "cosine",
+    "train.max_grad_norm": 0.5,
+    "train.per_device_train_batch_size": 2,
+    "train.gradient_accumulation_steps": 6,
+    "train.num_train_epochs": 6,
+    "train.eval_steps": 50,
+    "train.save_steps": 50,
+    "train.logging_steps": 25,
+    "train.save_total_limit": 3,
+    "train.early_stopping_patience": 3,
+    "train.max_eval_samples": 150,
+    "generate.max_new_tokens": 512,
+    "generate.num_beams": 8,
+    "generate.length_penalty": 1.2,
+    "generate.repetition_penalty": 1.2,
+    "generate.no_repeat_ngram_size": 4,
+}
 OTHERS = {
     *("demo/cross-entropy", "demo/mixed"),
     *(f"hate-speech/{name}" for name in ("prompted", "encoder", "lora", "qlora", "quick", "high-capacity")),
     *("hate-speech/memory-efficient", "screening/bce", "screening/weighted", "screening/focal", "terms/unfair"),
     "imbalance",
     *RETRIEVAL,
+    *DREAMS,
+    "e2e/t5",
 }
 # Recipes for hate speech put LoRA on two projections, whatever the family.
 OWN_TARGETS = ("q_proj", "v_proj")
@@ -85,6 +118,15 @@ each_recipe = pytest.mark.parametrize("preset", RECIPES)
 def loaded(preset: str, *overrides: str) -> Config:
     """A configuration that several members of a sweep look at."""
     return load_config(preset, overrides)
+
+
+def assert_holds(config: Config, values: Mapping[str, Any]) -> None:
+    """The documented values, by their dotted keys."""
+    for path, expected in values.items():
+        value: Any = config
+        for part in path.split("."):
+            value = value[part] if isinstance(value, dict) else getattr(value, part)
+        assert value == expected, path
 
 
 def test_the_sweep_sees_every_preset():
@@ -145,11 +187,7 @@ def test_a_recipe_preset_has_the_documented_objective(preset: str):
 @each_recipe
 def test_a_recipe_preset_has_the_documented_values(preset: str):
     config = load_config(preset)
-    for path, expected in RECIPE_VALUES.items():
-        value = config
-        for part in path.split("."):
-            value = getattr(value, part)
-        assert value == expected, path
+    assert_holds(config, RECIPE_VALUES)
     assert config.data.fields == {"title": "title", "ingredients": "ingredients", "directions": "directions"}
     assert config.evaluate.metrics[0] == "ingredient_f1"
     assert not config.generate.do_sample
@@ -161,13 +199,22 @@ def test_a_retrieval_preset_has_the_documented_objective_and_values(preset: str)
     mean = preset == "criteria/mean-pool"
     assert config.objective == (FOCAL if mean else IRIS)
     assert config.task.aggregate == ("mean" if mean else "queries")
-    for path, expected in RETRIEVAL_VALUES.items():
-        value = config
-        for part in path.split("."):
-            value = getattr(value, part)
-        assert value == expected, path
+    assert_holds(config, RETRIEVAL_VALUES)
     by_itself = {"screening/iris": {"recall": ">= 0.95"}}
     assert config.evaluate.threshold == by_itself.get(preset, {"max": "f1"})
+
+
+@pytest.mark.parametrize("preset", DREAMS)
+def test_a_preset_of_dreams_has_the_documented_values(preset: str):
+    config = load_config(preset)
+    assert_holds(config, DREAM_VALUES | {"model.base": DREAMS[preset], "objective": {"cross_entropy": 1.0}})
+    projections = ["q", "k", "v", "o"]
+    assert [str(name).removesuffix("_proj") for name in config.model.lora_target_modules or ()] == projections
+
+
+def test_sentences_of_one_meaning_are_references_of_each_other():
+    config = load_config("e2e/t5")
+    assert (config.data.cluster, config.evaluate.references) == ("mr", "source")
 
 
 def test_terms_are_windows_of_lines_paired_with_every_kind():

@@ -17,7 +17,7 @@ from lossmith.data.rendered import Encoded
 from lossmith.data.template import Template
 from lossmith.errors import ConfigError, DataError
 from lossmith.models.tokenizer import train_tokenizer
-from lossmith.tasks.seq2seq import IGNORED, PairCollator
+from lossmith.tasks.seq2seq import PairCollator
 
 FORM = {"prompt": "Dream: {{ x }}", "answer": '{{ y }}{% span "part" %}{{ z }}{% endspan %}'}
 
@@ -181,7 +181,7 @@ def test_no_pad_is_ever_a_label_and_spans_stand_on_their_tokens():
     assert batch["labels"].tolist() == [token for target in targets for token in target]
     assert tokenizer.pad_token_id not in batch["labels"]
     assert batch["examples"].tolist() == [0] * len(targets[0]) + [1] * len(targets[1])
-    assert (batch["targets"] != IGNORED).sum() == len(batch["labels"])
+    assert (batch["targets"] != tokenizer.pad_token_id).sum() == len(batch["labels"])
     assert batch["attention_mask"].sum() == sum(row["prompt_length"] for row in rows)
     marked = [
         tokenizer.decode(batch["labels"][(batch["spans"]["part"] == 0) & (batch["examples"] == n)]) for n in (0, 1)

@@ -22,8 +22,6 @@ from lossmith.tasks.rows import Rows
 from lossmith.tasks.task import Given, Ready, Task
 from lossmith.tasks.token_forward import ready_forward
 
-IGNORED = -100
-
 
 @dataclass(frozen=True)
 class PairCollator:
@@ -31,7 +29,7 @@ class PairCollator:
 
     A target token is predicted at the decoder's state of the same place, because the decoder is fed what came before
     it: `mask` (examples, target tokens) marks the supervised ones, and labels, spans and examples (positions,) follow
-    its order. `targets` has IGNORED where there is none; padding is never a position.
+    its order. Padding is never a position.
     """
 
     pad_token_id: int
@@ -45,7 +43,7 @@ class PairCollator:
         written = (len(rows), max(len(row["input_ids"]) - edge for row, edge in zip(rows, edges, strict=True)))
         input_ids = np.full(sources, self.pad_token_id, dtype=np.int64)
         attention = np.zeros(sources, dtype=np.int64)
-        targets = np.full(written, IGNORED, dtype=np.int64)
+        targets = np.full(written, self.pad_token_id, dtype=np.int64)
         mask = np.zeros(written, dtype=np.bool_)
         names = (*self.span_names, *map(task_span, self.tasks))
         spans = {name: np.full(written, -1, dtype=np.int64) for name in names}
