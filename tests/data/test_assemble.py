@@ -207,3 +207,13 @@ def test_a_column_in_which_rows_differ_is_none_of_the_document(write_jsonl: Writ
     with pytest.raises(InputError, match="no record has the column 'page'") as caught:
         prepared(path, {"label": "y", "keep": ["page"]})
     assert "all its rows agree" in str(caught.value.fix)
+
+
+def test_one_owner_is_one_cluster_and_leaves_no_other_split(write_jsonl: WriteJsonl) -> None:
+    path = write_jsonl(line("a", n, "x", y=n > 2) for n in range(6))
+    given = {"assemble": {**BY, "window": 2}, "label": "y", "split": {"validation": 0.3, "test": 0.3}}
+    found = prepared(path, given)
+    assert found.counts == {"train": 3, "validation": 0, "test": 0}
+    why = "all are of one cluster, and a cluster never crosses splits"
+    assert f"the validation split has no records: {why}" in found.audit["warnings"]
+    assert found.audit["splits"]["train"]["clusters"] == 1

@@ -87,6 +87,7 @@ def write_splits(
 ) -> dict[str, Tally]:
     """Write <split>.parquet for every split that has a record, and count what is written."""
     chunked = isinstance(template, RetrievalTemplate)
+    batch = 1 if chunked else BATCH_RECORDS  # a document may be long, and is cut by itself
     end_ids = template.stop_ids(tokenizer)
     judged = None if plan.labelling is None else template.judged_variables
     tallies = {name: Tally(end_ids, judged=judged, paired=bool(plan.data.pairs)) for name in SPLITS}
@@ -123,7 +124,7 @@ def write_splits(
                 rejections.add(record.file, record.line, Problem.of(error), id=record.id)
                 continue
             waiting[record.split].append(_Waiting(record, copies, rendered, own))
-            if len(waiting[record.split]) >= BATCH_RECORDS:
+            if len(waiting[record.split]) >= batch:
                 write(record.split)
         for split in SPLITS:
             write(split)

@@ -94,7 +94,7 @@ def _split_warnings(audit: Mapping[str, Any]) -> list[str]:
                     f"{done} of {met} {name} records ({done / met:.0%}) {what}: longer than {audit['limits']} tokens"
                 )
         if not count:
-            warnings.append(f"the {name} split has no records")
+            warnings.append(f"the {name} split has no records{_why_empty(audit)}")
             continue
         if without := split.get("chunks", {}).get("without"):
             warnings.append(f"{without} of {count} {name} records have no chunk, so nothing can be found in them")
@@ -109,6 +109,14 @@ def _split_warnings(audit: Mapping[str, Any]) -> list[str]:
                 "a model does not learn there to stop"
             )
     return warnings
+
+
+def _why_empty(audit: Mapping[str, Any]) -> str:
+    clusters = sum(split["clusters"] for split in audit["splits"].values())
+    if not 0 < clusters < len(SPLITS):
+        return ""
+    held = "all are of one cluster" if clusters == 1 else f"they are of {clusters} clusters"
+    return f": {held}, and a cluster never crosses splits"
 
 
 def _assembly_warnings(audit: Mapping[str, Any]) -> list[str]:
