@@ -39,17 +39,26 @@ def sources(workplace: Path) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def run(workplace: Path, sources: dict[str, Path]) -> Callable[..., Path]:
-    """The run of a preset with a model file, carried out once."""
+def overrides(sources: dict[str, Path]) -> Callable[[str, str], list[str]]:
+    """A preset with a model file on its source, small."""
+
+    def of(preset: str, model: str = "tfidf-svd") -> list[str]:
+        bare = BARE if preset == "retrieval" else ()
+        return [f"model={model}", f"data.files={sources[preset]}", *SMALL, *bare]
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def run(workplace: Path, overrides: Callable[[str], list[str]]) -> Callable[..., Path]:
+    """The run of a preset, carried out once."""
     made: dict[tuple[str, ...], Path] = {}
 
-    def of(preset: str, model: str = "tfidf-svd", *more: str) -> Path:
-        key = (preset, model, *more)
+    def of(preset: str, *more: str) -> Path:
+        key = (preset, *more)
         if key not in made:
             place = workplace / "retrieval" / str(len(made))
-            bare = BARE if preset == "retrieval" else ()
-            own = [f"model={model}", f"data.files={sources[preset]}", f"runs_dir={place}"]
-            made[key] = lossmith.run(preset, [*own, *SMALL, *bare, *more], quiet=True)
+            made[key] = lossmith.run(preset, [*overrides(preset), f"runs_dir={place}", *more], quiet=True)
         return made[key]
 
     return of
@@ -75,11 +84,11 @@ def test_every_preset_runs_from_documents_to_a_report(run, preset):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_scratch_model_is_the_encoder_that_needs_no_download(run, preset):
-    folder = run(preset, "scratch-tiny", "train.num_train_epochs=1", "evaluate.baselines=none")
-    assert (folder / "metrics.json").exists()
-    assert read_json(folder / "model" / "config.json")["model_type"]
-    stored = {path.name for path in (folder / "model" / "encoder").iterdir()}
+def test_a_scratch_model_is_the_encoder_that_needs_no_download(run, overrides, preset, tmp_path):
+    own = [*overrides(preset, "scratch-tiny"), f"runs_dir={tmp_path}", "train.max_steps=1"]
+    model = lossmith.train(preset, own, quiet=True).path / "model"
+    assert read_json(model / "config.json")["model_type"]
+    stored = {path.name for path in (model / "encoder").iterdir()}
     assert stored == {path.name for path in (run(preset) / "model" / "encoder").iterdir()}
 
 
@@ -108,12 +117,10 @@ def test_figures_are_given_for_each_criterion(run):
     assert terms["criteria"]["pinc"]["roc_auc"]["value"] is None
 
 
-def test_a_run_that_is_there_is_left_as_it_is_and_a_lost_baseline_made_again(run, sources):
+def test_a_run_that_is_there_is_left_as_it_is_and_a_lost_baseline_made_again(run, overrides):
     folder = run("criteria/iris")
     predictions = folder / "baselines" / "mean_pool" / "predictions" / "test.parquet"
-    own = [
-        "model=tfidf-svd", f"data.files={sources['criteria/iris']}", f"runs_dir={folder.parent}", *SMALL
-    ]  # fmt: skip
+    own = [*overrides("criteria/iris"), f"runs_dir={folder.parent}"]
     before = (folder / "metrics.json").stat().st_mtime_ns, predictions.stat().st_mtime_ns
     assert lossmith.run("criteria/iris", own, quiet=True) == folder
     assert ((folder / "metrics.json").stat().st_mtime_ns, predictions.stat().st_mtime_ns) == before
@@ -128,7 +135,7 @@ def test_groups_gates_and_comparison_are_those_of_any_classification(run, comman
         "data.group=kind", "evaluate.require=['roc_auc >= 0.6', 'fpr.a <= 1.0', 'f1 >= 1.1']",
         "evaluate.calibration=temperature", "objective.binary_focal.weights_by=worst_group",
     )  # fmt: skip
-    folder = run("criteria/iris", "tfidf-svd", *own)
+    folder = run("criteria/iris", *own)
     metrics = read_json(folder / "metrics.json")
     assert {"a", "b"} <= set(metrics["groups"])
     assert [gate["passed"] for gate in metrics["gates"]] == [True, True, False]
@@ -141,10 +148,8 @@ def test_groups_gates_and_comparison_are_those_of_any_classification(run, comman
     assert compared["comparisons"][0]["difference"] < 0
 
 
-def test_the_same_in_python_a_stage_at_a_time(workplace, sources):
-    own = [
-        "model=tfidf-svd", f"data.files={sources['screening/iris']}", f"runs_dir={workplace / 'stages'}", *SMALL
-    ]  # fmt: skip
+def test_the_same_in_python_a_stage_at_a_time(workplace, overrides):
+    own = [*overrides("screening/iris"), f"runs_dir={workplace / 'stages'}"]
     trained = lossmith.train("screening/iris", own, quiet=True)
     assert trained.best_metric is not None
     assert len(trained.history["term/query_diversity"]) >= 1

@@ -85,12 +85,12 @@ def test_pooled_figures_stand_beside_the_mean_of_each_fold(folds):
 
 def test_queries_chunks_temperature_and_penalty_are_searched(given, monkeypatch, capsys):
     command = in_this_process(monkeypatch, capsys)
-    own = ["name=search", SPACE, "tune.trials=3", "tune.pruner=none", "tune.metric=f1", "evaluate.baselines=none"]
+    own = ["name=search", SPACE, "tune.trials=2", "tune.pruner=none", "tune.metric=f1", "evaluate.baselines=none"]
     told = command("tune", "criteria/iris", *given, *own, "--json")
     assert told.code == 0, told.err
     found = json.loads(told.out)
     tried = [row["params"] for row in found["results"]["trials"]]
-    assert len(tried) == 3
+    assert len(tried) == 2
     keys = {"task.queries", "task.k", "task.temperature", "objective.query_diversity.weight", "evaluate.threshold"}
     assert all(set(values) == keys for values in tried)
 
@@ -99,7 +99,7 @@ def test_objectives_are_compared_on_the_same_records(given):
     own = [
         "name=parts",
         "ablate.objectives={with: {binary_focal: 1, query_diversity: 5.6}, without: {binary_focal: 1}}",
-        "ablate.seeds=2",
+        "ablate.seeds=1",
         "ablate.processes=1",
     ]
     found = lossmith.ablate("criteria/iris", [*given, *own, "evaluate.baselines=none"])
