@@ -16,6 +16,7 @@ IRIS = "criteria/iris"
         (IRIS, "task.aggregate=mean", "reads queries", "~objective.query_diversity"),
         (IRIS, "model.adapter=lora", "encoder of a retrieval classifier is frozen", "model.adapter=none"),
         (IRIS, "model.load_in_4bit=true", "encoder of a retrieval classifier is frozen", "model.load_in_4bit=false"),
+        (IRIS, "model.add_tokens=[x]", "would never learn new tokens", None),
         (IRIS, "data.pairs={a: Arbitration.}", "both say what the label is", "data.label=null"),
         (IRIS, "task.query_texts=[fees]", "query_init says otherwise", None),
         (IRIS, "task.query_init=texts", "needs texts", None),

@@ -19,7 +19,7 @@ from lossmith.models.encoders import base_files, tfidf_svd
 from lossmith.models.encoders.encoder import ChunkEncoder, unit_length
 from lossmith.models.encoders.find import find_encoder, load_encoder
 from lossmith.models.precision import choose_precision
-from lossmith.models.tokenizer import train_encoder_tokenizer
+from tests.tiny_encoder import save_tiny_encoder
 
 CPU = choose_precision(device="cpu")
 WORDS = ["oats", "barley", "rye", "wheat", "millet", "rice", "bread", "cake", "soup", "stew", "oven", "pan", "salt", "sugar", "butter", "milk", "egg", "flour"]  # fmt: skip
@@ -44,20 +44,7 @@ def minilm() -> Path:
 
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny encoder with random weights that reads 16 tokens, as any checkpoint is saved."""
-    from transformers import BertConfig, BertModel
-
-    folder = tmp_path_factory.mktemp("bert")
-    tokenizer = train_encoder_tokenizer(TEXTS, vocab_size=400)
-    tokenizer.model_max_length = 16
-    torch.manual_seed(0)
-    shape = BertConfig(
-        vocab_size=len(tokenizer), hidden_size=12, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
-        max_position_embeddings=20, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    BertModel(shape, add_pooling_layer=False).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return save_tiny_encoder(tmp_path_factory.mktemp("bert"), TEXTS)
 
 
 # --- counts of words ---------------------------------------------------------------------------------------------------
@@ -338,9 +325,6 @@ def test_a_plain_model_is_pooled_by_its_mean(bert: Path) -> None:
         ("./nowhere", {}, "the model './nowhere' was not found"),
         ("tfidf-svd", {"pooling": "tokens"}, r"(?s)no states to pool.*got: model.pooling=tokens"),
         ("scratch-tiny", {"architecture": "modernbert"}, r"(?s)random weights find nothing.*architecture=modernbert"),
-        ("tfidf-svd", {"adapter": "lora"}, r"(?s)no use for model.adapter.*expected: model.adapter=none"),
-        ("tfidf-svd", {"load_in_4bit": True}, "no use for model.load_in_4bit"),
-        ("tfidf-svd", {"add_tokens": ["<x>"]}, "no use for model.add_tokens"),
     ],
 )
 def test_what_cannot_serve_says_why(base: str, keys: dict[str, Any], told: str) -> None:

@@ -17,7 +17,8 @@ import pytest
 from lossmith.models.encoders.encoder import Encoded
 from lossmith.tasks import document_vectors
 from lossmith.tasks.chunk_texts import chunk_texts
-from lossmith.tasks.document_vectors import embed, store_of, text_vectors
+from lossmith.tasks.document_vectors import embed, store_of, text_vectors, warn_of_cut
+from tests.tiny_encoder import save_tiny_encoder
 
 from .documents import Letters, write_documents
 
@@ -93,11 +94,12 @@ def test_chunks_that_an_encoder_cuts_are_counted_each_time(tmp_path: Path, caplo
         caplog.clear()
         with caplog.at_level(logging.WARNING, logger="lossmith"):
             found = embed(file, Letters(longest=2))
+            warn_of_cut(found, Letters(longest=2), split="train")
         assert found.cut == 2
         assert "reads 2 tokens" in caplog.text
-        assert "2 of 4 chunks" in caplog.text
+        assert "2 of 4 chunks (train)" in caplog.text
     caplog.clear()
-    embed(file, Letters(longest=3))
+    warn_of_cut(embed(file, Letters(longest=3)), Letters(longest=3), split="train")
     assert "tokens" not in caplog.text
 
 
@@ -144,20 +146,12 @@ def test_long_work_tells_how_far_it_is(
 
 
 def test_no_weights_are_loaded_where_all_vectors_are_there(tmp_path: Path) -> None:
-    from transformers import BertConfig, BertModel
-
     from lossmith.config.model import ModelConfig
     from lossmith.models.encoders.find import find_encoder
     from lossmith.models.precision import choose_precision
-    from lossmith.models.tokenizer import train_encoder_tokenizer
 
     documents = [["oats and rye", "rye bread"], ["a long loaf of bread"]]
-    tokenizer = train_encoder_tokenizer([text for chunks in documents for text in chunks], vocab_size=300)
-    tokenizer.save_pretrained(tmp_path / "base")
-    shape = BertConfig(
-        vocab_size=len(tokenizer), hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2
-    )
-    BertModel(shape).save_pretrained(tmp_path / "base")
+    save_tiny_encoder(tmp_path / "base", [text for chunks in documents for text in chunks])
 
     def encoder() -> Any:
         config = ModelConfig(base=str(tmp_path / "base"), pooling="tokens")

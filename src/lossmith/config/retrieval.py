@@ -64,6 +64,12 @@ def check_retrieval(config: Config) -> None:
 def _check_frozen(config: Config) -> None:
     """Refuse what would train the encoder: its vectors are computed once."""
     model = config.model
+    if model.add_tokens:
+        raise ConfigError(
+            "the encoder of a retrieval classifier is frozen: it would never learn new tokens",
+            got=f"model.add_tokens=[{', '.join(model.add_tokens)}]",
+            expected="model.add_tokens=[]; an encoder that was fine-tuned with them is named by its folder",
+        )
     if model.adapter == "lora" or model.load_in_4bit:
         raise ConfigError(
             "the encoder of a retrieval classifier is frozen: an adapter would train nothing, and 4-bit weights save "

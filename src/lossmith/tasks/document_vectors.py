@@ -78,6 +78,11 @@ class DocumentVectors:
         until = np.concatenate([[0], np.cumsum(self._sizes)])[self._until]
         return np.diff(until)
 
+    @property
+    def chunks(self) -> int:
+        """Chunks of all rows."""
+        return len(self._lasts)
+
     @cached_property
     def cut(self) -> int:
         """Chunks of which the encoder did not read the end."""
@@ -130,20 +135,23 @@ def embed(file: Path, encoder: ChunkEncoder, *, progress: Progress | None = None
     absent = _absent(store, documents.keys)
     computed = _fill(store, encoder, texts_where(file, absent), count=int(absent.sum()), progress=progress)
     text_vectors(encoder, documents.pairs)
-    found = DocumentVectors(store, documents, per_token=encoder.per_token)
-    chunks = len(documents.keys)
     if computed:
+        chunks = len(documents.keys)
         logger.info("vectors of %s chunks (%s): %s texts encoded", f"{chunks:,}", file.stem, f"{computed:,}")
-    if found.cut:
+    return DocumentVectors(store, documents, per_token=encoder.per_token)
+
+
+def warn_of_cut(vectors: DocumentVectors, encoder: ChunkEncoder, *, split: str) -> None:
+    """Say loudly of how many chunks of a split the encoder has not read the end."""
+    if vectors.cut:
         logger.warning(
             "the encoder reads %s tokens of a text: it has not seen the ends of %s of %s chunks (%s); "
             "make data.chunks.size smaller, or take an encoder of longer texts",
             encoder.longest,
-            f"{found.cut:,}",
-            f"{chunks:,}",
-            file.stem,
+            f"{vectors.cut:,}",
+            f"{vectors.chunks:,}",
+            split,
         )
-    return found
 
 
 def text_vectors(encoder: ChunkEncoder, texts: Sequence[str]) -> np.ndarray:

@@ -28,7 +28,7 @@ from lossmith.tasks.begin_retrieval import begin_retrieval
 from lossmith.tasks.class_labels import Truth, check_labels, classes_of, count, head_of, of_classes, scored, weigh
 from lossmith.tasks.class_parts import ACCURACY, ClassParts
 from lossmith.tasks.classified import Decision, Scored, schema_of, told_of
-from lossmith.tasks.document_vectors import embed
+from lossmith.tasks.document_vectors import embed, warn_of_cut
 from lossmith.tasks.predictions_file import table_of_rows, write_rows
 from lossmith.tasks.rows import Rows
 from lossmith.tasks.task import Given, Pieces, Progress, Ready, Task
@@ -47,9 +47,7 @@ EVIDENCE = pa.list_(
         ]
     )
 )
-UNKNOWN = (
-    "the criterion is not among those of training, of which each has a classifier of its own (task.criterion=heads)"
-)
+UNKNOWN = "the criterion is none of those of training, which alone have a classifier (task.criterion=heads)"
 
 
 @dataclass(frozen=True)
@@ -149,16 +147,20 @@ def ready(loaded: Loaded, row: dict[str, Any], objective: Objective, given: Give
             got=f"{tuple(parts.logits().shape)}, finite: {bool(torch.isfinite(parts.logits()).all())}",
             expected=f"one finite number for each of {', '.join(shape.outputs)}",
         )
-    return Ready(RetrievalForward(), {"family": "retrieval", **shape.as_json(), "encoder": model.encoder.about()})
+    facts = {"family": "retrieval", "adapter": "none", **shape.as_json(), "encoder": model.encoder.about()}
+    return Ready(RetrievalForward(), facts)
 
 
 def stored(taken: Pieces, loaded: Loaded, _given: Given) -> Pieces:
     """The same with the vectors of documents in the place of their texts; what no run has encoded yet is encoded."""
     model = loaded.model
     found = {split: VectorRows(rows, embed(rows.file, model.encoder)) for split, rows in taken.rows.items()}
+    for split, rows in found.items():
+        warn_of_cut(rows.vectors, model.encoder, split=split)
+    read = {split: {"chunks": rows.vectors.chunks, "cut": rows.vectors.cut} for split, rows in found.items()}
     criteria = model.criteria.cpu().numpy() if model.shape.criterion == "heads" else None
     assert isinstance(taken.collate, VectorCollator), "it is this task's"
-    return Pieces(found, replace(taken.collate, criteria=criteria), taken.forward, taken.facts)
+    return Pieces(found, replace(taken.collate, criteria=criteria), taken.forward, {**taken.facts, "chunks": read})
 
 
 def collator(objective: Objective, given: Given) -> VectorCollator:
@@ -171,6 +173,7 @@ def answers(loaded: Loaded, rows: Rows, given: Given, progress: Progress | None)
     """What the model says of every row, in order."""
     model, device = loaded.model.eval(), next(loaded.model.parameters()).device
     own = VectorRows(rows, embed(rows.file, model.encoder))
+    warn_of_cut(own.vectors, model.encoder, split=rows.file.stem)
     errors = rows.table.column("error").to_pylist()
     collate, size = collator(Objective.of(()), given), given.config.generate.batch_size
     for start in range(0, len(rows), size):

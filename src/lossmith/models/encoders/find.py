@@ -35,7 +35,6 @@ def find_encoder(
     encoder is taken. Raises ConfigError where the keys of `model` do not go together, InputError where the base cannot
     serve.
     """
-    _check_frozen(config)
     if config.is_scratch or config.base == tfidf_svd.KIND:
         _check_fitted(config)
         size = SIZES.get(str(config.base))
@@ -98,22 +97,6 @@ def _of_files(
     found = StateEncoder(files, precision, pooling or "mean", inside, trust_remote_code)
     assert found.width > 0, "a base that is no model of texts is refused before anything is prepared for it"
     return found
-
-
-def _check_frozen(config: ModelConfig) -> None:
-    """Refuse keys that an encoder which never trains has no use for."""
-    for key, value, unused in (
-        ("adapter", config.adapter, config.adapter == "lora"),
-        ("load_in_4bit", config.load_in_4bit, config.load_in_4bit),
-        ("add_tokens", config.add_tokens, bool(config.add_tokens)),
-    ):
-        if unused:
-            raise ConfigError(
-                f"an encoder of chunks is read as it is: it has no use for model.{key}",
-                got=f"model.{key}={value}",
-                expected={"adapter": "model.adapter=none"}.get(key, f"no model.{key}"),
-                fix="fine-tune the encoder first, and name its folder as model.base" if key != "load_in_4bit" else None,
-            )
 
 
 def _check_fitted(config: ModelConfig) -> None:
