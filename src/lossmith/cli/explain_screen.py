@@ -50,11 +50,11 @@ def print_evidence(found: Mapping[str, Any]) -> None:
 
 def print_run_evidence(found: Mapping[str, Any]) -> None:
     """What a run's queries look for, how alike they are, and whether predictions rest on what they find."""
-    typer.echo(f"evidence of {found['n']} records of the {found['split']} split\n")
+    typer.echo(f"evidence of {found['n']} records of the {found['split']} split")
     similarity, overlap = found["similarity"], found["overlap"]
     for query in found["queries"]:
         number = query["query"]
-        typer.echo(f"query {number}{_alike(number, similarity, overlap)}")
+        typer.echo(f"\nquery {number}{_alike(number, similarity, overlap)}")
         if query["terms"]:
             typer.echo("  terms:   " + ", ".join(visible(term["term"]) for term in query["terms"][:_TERMS]))
         if query["usage"]:
