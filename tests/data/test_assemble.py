@@ -217,3 +217,11 @@ def test_one_owner_is_one_cluster_and_leaves_no_other_split(write_jsonl: WriteJs
     why = "all are of one cluster, and a cluster never crosses splits"
     assert f"the validation split has no records: {why}" in found.audit["warnings"]
     assert found.audit["splits"]["train"]["clusters"] == 1
+
+
+def test_documents_of_one_owner_in_two_splits_are_refused(write_jsonl: WriteJsonl) -> None:
+    path = write_jsonl(line("a", n, "x", y=n % 2, part="train" if n < 2 else "test") for n in range(4))
+    split = {"validation": 0, "test": 0, "column": "part"}
+    with pytest.raises(DataError, match="cluster 'a' has records in two splits") as caught:
+        prepared(path, {"assemble": {**BY, "window": 2}, "label": ["y"], "split": split})
+    assert "every value of 'firm'" in str(caught.value.expected)

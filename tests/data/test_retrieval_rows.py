@@ -261,3 +261,26 @@ def test_labels_are_counted_by_criterion_and_those_without_positives_are_told(wr
     data = {"label": "y", "keep": ["criterion"], "template": PAIR}
     alone = prepared(write_jsonl(named, name="named.jsonl"), data)
     assert alone.audit["labels"]["criteria"] == {"fee": {"train": {"0": 2, "1": 2}}}
+
+
+def test_empty_documents_repeat_nothing(write_jsonl: WriteJsonl) -> None:
+    path = write_jsonl({"key": f"d{n}", "text": " " if n < 6 else f"Matter {n}.", "y": n % 2} for n in range(12))
+    found = prepared(path, {"label": "y", "split": {"validation": 0.25, "test": 0.25}})
+    assert sum(split["chunks"]["without"] for split in found.audit["splits"].values()) == 6
+    assert [split["duplicates"] for split in found.audit["splits"].values()] == [0, 0, 0]
+    assert set(found.audit["labels"]["conflicts"].values()) == {0}
+    assert all(not any(shared.values()) for shared in found.audit["overlap"].values())
+
+
+def test_pairs_are_for_a_class_head_too(write_jsonl: WriteJsonl, tokenizer: Any) -> None:
+    data = {"files": str(write_jsonl([DOCUMENTS[0], DOCUMENTS[2]])), "id": "key", "fields": {"text": "text"}}
+    config = Config(data={**data, "pairs": CRITERIA, "template": PAIR, "split": WHOLE}, task={"kind": "classification"})
+    found = rows(prepare_data(config, tokenizer_for=lambda _: tokenizer, tokenizer_key="bytes"))
+    assert [(row["id"], row["label"], row["keep.criterion"], row["cluster"]) for row in found] == [
+        ("d0#fee", "1", "fee", "d0"),
+        ("d0#ban", "0", "ban", "d0"),
+        ("d2#fee", "0", "fee", "d2"),
+        ("d2#ban", "1", "ban", "d2"),
+    ]
+    row = found[0]
+    assert tokenizer.decode(row["input_ids"][row["pair_start"] :]) == CRITERIA["fee"]

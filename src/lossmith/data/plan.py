@@ -185,10 +185,12 @@ def _crossing(sources: Sequence[Source], data: DataConfig, scan: Scan, positions
             cluster = record.cluster
         if len(places) == len(positions):
             break
+    own = [data.assemble.by] if data.assemble is not None else []
+    named = ", ".join(data.cluster_columns or own)
     return DataError(
         f"the cluster '{cluster}' has records in two splits",
         got=" and ".join(places.values()),
-        expected=f"every value of '{', '.join(data.cluster_columns)}' in one split: a cluster never crosses",
+        expected=f"every value of '{named}' in one split: a cluster never crosses",
         fix="move its records into one split, let data.split divide the records by fraction, "
-        "or leave out data.cluster if these records are independent",
+        "or name another data.cluster if these records are independent",
     )

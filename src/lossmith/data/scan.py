@@ -257,19 +257,16 @@ def _no_such_column(
 ) -> DataError:
     near = nearest(column, names)
     listed = ", ".join(list(names)[:LISTED_COLUMNS])
+    hint = "columns of nested objects are written a.b"
+    if data.assemble is not None and key is None:
+        hint = "a document has the columns in which all its rows agree, and its labels"
     key = key or next((key for key, value in _named(data) if value == column), "data")
     return DataError(
         f"{where} has the column '{column}' that {key} names",
         got=column,
         expected=f"a column of the source: {listed}",
-        fix=f"did you mean '{near}'?" if near else _where_columns_are(data),
+        fix=f"did you mean '{near}'?" if near else hint,
     )
-
-
-def _where_columns_are(data: DataConfig) -> str:
-    if data.assemble is not None:
-        return "a document has the columns in which all its rows agree, and its labels"
-    return "columns of nested objects are written a.b"
 
 
 def _named(data: DataConfig) -> list[tuple[str, str]]:

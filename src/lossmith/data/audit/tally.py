@@ -79,11 +79,13 @@ class Tally:
         self.unaligned.update(record.unaligned)
         if self._judged is not None:
             self._add_judged(record, copies)
+        if record.cluster is not None:
+            self._clusters.append(hash_text(record.cluster))
+        if isinstance(encoded, Chunked) and not encoded.prompt.strip():
+            return  # an empty document repeats none
         self._texts.append(hash_text(f"{prompt}\x1e{encoded.target}"))
         if prompt:
             self._prompts.append(hash_text(prompt))
-        if record.cluster is not None:
-            self._clusters.append(hash_text(record.cluster))
 
     def _add_tokens(self, encoded: Encoded, copies: int) -> None:
         self.tokens += len(encoded.input_ids) * copies
@@ -127,7 +129,7 @@ class Tally:
 
     @property
     def texts(self) -> np.ndarray:
-        """Hashes of prompt and target, one a record."""
+        """Hashes of prompt and target, one a record that has text."""
         return np.array(self._texts, dtype=np.uint64)
 
     @property
@@ -165,7 +167,7 @@ class Tally:
             "length": _quantiles(self._lengths),
             "truncation": dict(sorted(self.truncation.items())),
             "clusters": len(np.unique(self.clusters)),
-            "duplicates": self.records - len(np.unique(self.texts)),
+            "duplicates": len(self._texts) - len(np.unique(self.texts)),
             "straddled_tokens": self.straddled,
             "end_supervised": self.ended,
             "spans": {
