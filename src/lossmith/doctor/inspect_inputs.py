@@ -49,7 +49,9 @@ def with_inputs(shown: Inspection, subject: Subject, found: Found, template: Hea
         tokens=tokens,
         spans=list(dict.fromkeys([*(s["name"] for s in row["spans"]), *sorted(template.span_names)])),
         labelled=replace(labelled, cut=_cut(fresh, subject, tokenizer) if fresh is not None else None),
-        terms=[TermReading(one.name, one.weight, ("class head",), len(collate.truth.head.names)) for one in objective.terms],
+        terms=[
+            TermReading(one.name, one.weight, ("class head",), len(collate.truth.head.names)) for one in objective.terms
+        ],
         batch=_batch(collated),
         disagreements=wrong,
         notes=[*shown.notes, *notes],
