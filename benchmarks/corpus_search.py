@@ -1,6 +1,6 @@
 """The chunks of a corpus nearest to a few queries: exact in blocks against FAISS, on vectors mapped from the disk.
 
-python benchmarks/corpus_search.py [--chunks 1000000] [--width 384] [--queries 8] [--k 10] [--repeat 3] [--json FILE]
+python benchmarks/corpus_search.py [--chunks 1000000] [--width 384] [--queries 8] [--k 10] [--threads 2] [--json FILE]
 
 Each side is given what a run has: the store's memory map. What FAISS builds counts, since every run has queries and
 often documents of its own; its search alone is told beside it. Chunks lie around centres, as those of texts do.
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from lossmith.tasks.nearest_chunks import nearest_rows
-from measuring import add_flags, extra_peaks, interleaved, machine_facts, print_extra_peak, summary, table, write_json
+from measuring import interleaved, machine_facts, summary, table, write_json
 
 CENTRES = 2_000
 NEAR_A_CENTRE = 0.7
@@ -90,9 +90,10 @@ def recall(found: np.ndarray, true: np.ndarray) -> float:
 def main() -> None:
     """Measure, print a table, and write JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    add_flags(parser, repeat=3)
-    for name, default in (("chunks", 1_000_000), ("width", 384), ("queries", 8), ("k", 10)):
+    sizes = {"chunks": 1_000_000, "width": 384, "queries": 8, "k": 10, "repeat": 3, "threads": 2}
+    for name, default in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--json", type=Path, help="file for everything measured")
     given = parser.parse_args()
     import faiss
     import torch
@@ -114,27 +115,16 @@ def main() -> None:
                 faiss_ivf, vectors, queries, given.k, searched=searched["faiss inverted file"]
             ),
         }
-        if given.only and given.memory:
-            print_extra_peak(methods[given.only])
-            return
-        chosen = {given.only: methods[given.only]} if given.only else methods
-        true = methods["exact in blocks"]()
-        rows = measured(chosen, true, searched, repeat=given.repeat)
-    if not given.no_memory:
-        import sys
-
-        peaks = extra_peaks(__file__, [row["method"] for row in rows], sys.argv[1:])
-        for row in rows:
-            row["extra MiB"] = peaks[row["method"]] / 2**20
+        rows = measured(methods, searched, repeat=given.repeat)
     print(table(rows))
-    write_json(given.json, {**machine_facts(), "sizes": vars(given) | {"json": None}, "measured": rows})
+    write_json(given.json, {**machine_facts(), "sizes": {name: getattr(given, name) for name in sizes}, "rows": rows})
 
 
 def measured(
-    methods: dict[str, Callable[[], np.ndarray]], true: np.ndarray, searched: dict[str, list[float]], *, repeat: int
+    methods: dict[str, Callable[[], np.ndarray]], searched: dict[str, list[float]], *, repeat: int
 ) -> list[dict[str, Any]]:
     """A row for each method: seconds of everything, of the search alone, and the share of the nearest found."""
-    rows = []
+    true, rows = methods["exact in blocks"](), []
     for name, times in interleaved(methods, repeat=repeat, warmup=0).items():
         own = searched.get(name) or times
         rows.append({"method": name, **summary(times), "search_s": min(own), "recall": recall(methods[name](), true)})

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lossmith.errors import LossmithError
+from lossmith.models import feature_store
 from lossmith.models.feature_store import FeatureStore, key_of
 
 
@@ -79,7 +80,9 @@ def test_numbers_beside_vectors(tmp_path: Path) -> None:
     assert again.keys(since=3) == []
 
 
-def test_keys_of_one_first_half_are_told_apart(tmp_path: Path) -> None:
+@pytest.mark.parametrize("few", [0, 100])
+def test_keys_of_one_first_half_are_told_apart(tmp_path: Path, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feature_store, "_FEW", few)
     alike = [f"{'ab' * 8}{number:016x}" for number in (5, 3, 9)]
     store = FeatureStore(tmp_path, 3)
     with store.writing():

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from itertools import islice
+from itertools import chain, compress, islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from lossmith.data.cache import cache_folder
 from lossmith.models.encoders.encoder import ChunkEncoder, Encoded, unit_length
-from lossmith.models.feature_store import FeatureStore, key_of
+from lossmith.models.feature_store import KEY_LENGTH, FeatureStore, key_of
 from lossmith.tasks.chunk_texts import Documents, key_of_chunk, read_documents, texts_where
 
 logger = logging.getLogger("lossmith")
@@ -39,12 +39,12 @@ class DocumentVectors:
     units of a document are the tokens of its chunks, otherwise its chunks.
     """
 
-    def __init__(self, store: FeatureStore, documents: Documents, *, per_token: bool) -> None:
+    def __init__(self, store: FeatureStore, documents: Documents, places: np.ndarray, *, per_token: bool) -> None:
         self.width, self.folder, self.per_token = store.width, store.folder, per_token
         self._store, self._until, self._pair_of = store, documents.until, documents.pair_of
         self._starts, self._ends = documents.starts, documents.ends
-        self._lasts = store.places(documents.keys)
-        self._pairs = store.places([key_of_chunk(text) for text in documents.pairs])
+        # Of each chunk and then of each second text, where the last of its vectors lies in the store.
+        self._lasts, self._pairs = np.split(places, [len(documents.keys)])
 
     def __len__(self) -> int:
         """Rows of the file."""
@@ -132,13 +132,16 @@ def embed(file: Path, encoder: ChunkEncoder, *, progress: Progress | None = None
     """
     store = store_of(encoder)
     documents = read_documents(file)
-    absent = _absent(store, documents.keys)
-    computed = _fill(store, encoder, texts_where(file, absent), count=int(absent.sum()), progress=progress)
-    text_vectors(encoder, documents.pairs)
-    if computed:
-        chunks = len(documents.keys)
+    chunks = len(documents.keys)
+    keys = np.concatenate([documents.keys, _keys_of(documents.pairs)])
+    places = store.places(keys)
+    absent = _absent(keys, places)
+    if absent.any():
+        texts = chain(texts_where(file, absent[:chunks]), compress(documents.pairs, absent[chunks:].tolist()))
+        computed = _fill(store, encoder, texts, count=int(absent.sum()), progress=progress)
         logger.info("vectors of %s chunks (%s): %s texts encoded", f"{chunks:,}", file.stem, f"{computed:,}")
-    return DocumentVectors(store, documents, per_token=encoder.per_token)
+        places = store.places(keys)
+    return DocumentVectors(store, documents, places, per_token=encoder.per_token)
 
 
 def warn_of_cut(vectors: DocumentVectors, encoder: ChunkEncoder, *, split: str) -> None:
@@ -160,10 +163,13 @@ def text_vectors(encoder: ChunkEncoder, texts: Sequence[str]) -> np.ndarray:
     Through the same store. With an encoder of tokens it is the direction of their mean.
     """
     store = store_of(encoder)
-    keys = np.array([key_of_chunk(text) for text in texts], dtype="S")
-    absent = _absent(store, keys)
-    _fill(store, encoder, (texts[number] for number in np.flatnonzero(absent).tolist()), count=int(absent.sum()))
-    return _directions(store.vectors(), store.marks(), store.places(keys))
+    keys = _keys_of(texts)
+    places = store.places(keys)
+    absent = _absent(keys, places)
+    if absent.any():
+        _fill(store, encoder, compress(texts, absent.tolist()), count=int(absent.sum()))
+        places = store.places(keys)
+    return _directions(store.vectors(), store.marks(), places)
 
 
 def store_of(encoder: ChunkEncoder) -> FeatureStore:
@@ -171,9 +177,13 @@ def store_of(encoder: ChunkEncoder) -> FeatureStore:
     return FeatureStore(cache_folder() / "chunks" / encoder.fingerprint[:32], encoder.width, marks=len(MARKS))
 
 
-def _absent(store: FeatureStore, keys: np.ndarray) -> np.ndarray:
+def _keys_of(texts: Sequence[str]) -> np.ndarray:
+    return np.array([key_of_chunk(text) for text in texts], dtype=f"S{KEY_LENGTH}")
+
+
+def _absent(keys: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Which of the keys, bool (keys,), are to be computed: not there, and the first of their kind."""
-    missing = np.flatnonzero(store.places(keys) < 0)
+    missing = np.flatnonzero(places < 0)
     found = np.zeros(len(keys), dtype=bool)
     found[missing[np.unique(keys[missing], return_index=True)[1]]] = True
     return found
