@@ -17,6 +17,7 @@ from lossmith.labels import Classes
 from lossmith.models.precision import choose_precision
 from lossmith.models.retrieval import RetrievalClassifier, RetrievalShape
 from lossmith.tasks.classified import Decision
+from lossmith.tasks.retrieval import UNKNOWN
 from tests.evidence.documents import WIDTH, document_of, judge_of, model_of
 from tests.evidence.plain_reader import unit_vectors
 
@@ -143,7 +144,7 @@ def test_a_criterion_without_a_classifier_of_its_own_is_told_as_an_error():
     given = SimpleNamespace(precision=choose_precision(device="cpu", dtype="auto"))
     opened = Opened(given, model, judge_of())
     unknown = document_of(4, pair=True)
-    assert "not among those of training" in opened.read(unknown)
+    assert opened.read(unknown) == UNKNOWN
     reading = opened.read(replace(unknown, pair=known[1].numpy()))
     assert isinstance(reading, Reading)
     assert len(reading.left.whole) == 1
