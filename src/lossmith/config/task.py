@@ -39,7 +39,9 @@ class TaskConfig(Group):
         0.1, description="retrieval: of the softmax over the cosines of a query and its chunks"
     )
     query_init: Literal["kmeans", "random", "texts"] = Field(
-        "kmeans", description="retrieval: what queries begin as: centres of training chunks, noise, or query_texts"
+        "kmeans",
+        description="retrieval: what queries begin as: directions and centres of training chunks that tell the classes "
+        "apart, noise, or query_texts",
     )
     query_texts: list[str] = Field(
         default_factory=list, description="retrieval, query_init=texts: a text for each of the first queries"
