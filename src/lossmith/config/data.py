@@ -90,7 +90,9 @@ class ChunkConfig(Group):
     by: Literal["sentences", "lines", "words", "tokens"] = "sentences"
     size: Annotated[int, Field(ge=1)] = 3
     overlap: Annotated[int, Field(ge=0)] = 1
-    language: str = Field("en", description="of the sentences, by its code")
+    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z]{2,8})?$")] = Field(
+        "en", description="of the sentences, by its code of two or three letters"
+    )
 
     @model_validator(mode="after")
     def _moves_on(self) -> ChunkConfig:

@@ -263,6 +263,7 @@ RETRIEVAL = Task(
         rows, told(rows, made, given, decision), made=schema(given, decision)
     ),
     figures=(ACCURACY,),
+    unit="chunks",
     stored=stored,
     scored=scored,
 )

@@ -114,7 +114,7 @@ class Task:
     from logits by row number that an evaluation has seen, None where there are none.
     write(rows, answers, path, given, decision): the predictions file; returns rows and failures. table: the same in
     memory. `decision` is how scores become classes, None for a task without.
-    figures: what the parts of a batch tell beside the loss.
+    figures: what the parts of a batch tell beside the loss. unit: what a batch's tokens are called.
     """
 
     columns: tuple[str, ...]
@@ -129,6 +129,7 @@ class Task:
     write: Callable[[Rows, Iterator[Any], Path, Given, Any], tuple[int, int]]
     table: Callable[[Rows, Iterator[Any], Given, Any], pa.Table]
     figures: tuple[str, ...] = ()
+    unit: str = "tokens"
     stored: Callable[[Pieces, Loaded, Given], Pieces] | None = None
     scored: Callable[[Mapping[int, np.ndarray], Given], Iterator[Any]] | None = None
 

@@ -49,7 +49,7 @@ from lossmith.train.preflight import (
     tell,
     without_gradient,
 )
-from lossmith.train.progress import LastLine
+from lossmith.train.progress import LastLine, LiveProgress
 from lossmith.train.run import processes
 from lossmith.train.samplers import Drawing, corrected_twice, plan_drawing
 from lossmith.train.stopping import EarlyStopping
@@ -104,6 +104,7 @@ def build_trainer(
         validation=taken.rows.get("validation"),
         collate=taken.collate,
         count=task.count,
+        progress=LiveProgress(task.unit),
         run=run,
         warn=warn,
         figures=task.figures,

@@ -58,9 +58,13 @@ class _Plain(logging.Formatter):
 
 
 class LiveProgress(TrainerCallback):
-    """A progress bar with loss, each term, tokens a second and time left; nothing where there is no terminal."""
+    """A progress bar with loss, each term, units a second and time left; nothing where there is no terminal.
 
-    def __init__(self) -> None:
+    `unit` is what a batch's tokens are called.
+    """
+
+    def __init__(self, unit: str = "tokens") -> None:
+        self._unit = unit
         self._progress: Any = None
         self._task: Any = None
         self._shown = ""
@@ -106,7 +110,7 @@ class LiveProgress(TrainerCallback):
         """Take up a line of the history: in the bar, or where there is none in the log."""
         terms = "  ".join(f"{n} {t['value']:.4f}" for n, t in line["terms"].items() if t["value"] is not None)
         rate = tokens / seconds if seconds > 0 else 0.0
-        self._shown = f"loss {line['loss']:.4f}  {terms}  {rate:,.0f} tokens/s"
+        self._shown = f"loss {line['loss']:.4f}  {terms}  {rate:,.0f} {self._unit}/s"
         if self._progress is None:
             logger.info("step %d  %s", line["step"], self._shown)
         else:
