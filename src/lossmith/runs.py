@@ -129,6 +129,10 @@ class RunFolder:
         """What predictions of the evaluated split (None) rest on, or of another one."""
         return self.path / ("evidence.json" if split is None else f"evidence.{split}.json")
 
+    def sweep(self, split: str) -> Path:
+        """What a split came to under several generation presets; its page lies beside it."""
+        return self.path / f"sweep.{split}.json"
+
     def manifest(self) -> dict[str, Any]:
         """The manifest, empty before the first stage."""
         return dict(read_json(self.manifest_file)) if self.manifest_file.exists() else {}

@@ -61,6 +61,34 @@ def predict(
         )
 
 
+def sweep(
+    run: str | Path,
+    presets: str | Path | Mapping[str, Mapping[str, Any]],
+    overrides: Sequence[str] = (),
+    *,
+    split: str | None = None,
+    allow_other_template: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Predict a split under several generation presets and lay them side by side on a page, `sweep.<split>.html`.
+
+    `presets` are settings by name, or a file of presets. Returns what `sweep.<split>.json` holds, and `page`.
+    """
+    from lossmith.config.generation_presets import read_presets
+    from lossmith.report.sweep_page import write_sweep_page
+    from lossmith.train.sweep import sweep_split
+
+    folder = open_run(run)
+    config = load_run_config(folder.config, overrides)
+    asked = presets if isinstance(presets, Mapping) else read_presets(presets)
+    chosen = split or config.evaluate.split
+    with folder.lock():
+        result = sweep_split(
+            folder, config, asked, split=chosen, allow_other_template=allow_other_template, progress=progress
+        )
+        return {**result, "page": str(write_sweep_page(folder.path, chosen))}
+
+
 def compare(runs: Sequence[str | Path], *, metrics: Sequence[str] | None = None) -> dict[str, Any]:
     """Compare two or more runs on the same records, each against the first."""
     from lossmith.evaluate.compare import compare_runs

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from lossmith.generate.batching import Batching, in_batches, positions_of, refusal
-from lossmith.generate.processors import HISTORY, chances_of, history_of
+from lossmith.generate.processors import HISTORY, Watch, Watched, chances_of, history_of
 from lossmith.generate.restrict import Place, Restriction, restricted
 from lossmith.generate.settings import SAMPLING, Settings, check_settings
 from lossmith.models.first_tokens import first_tokens
@@ -45,6 +45,7 @@ class _Work:
     seed: int
     positions: int | None
     restrictions: tuple[Restriction, ...] = ()
+    watch: Watch | None = None
 
 
 def generate(  # noqa: PLR0913 (docs/architecture.md says why)
@@ -57,6 +58,7 @@ def generate(  # noqa: PLR0913 (docs/architecture.md says why)
     batch_size: int = 16,
     seed: int = 0,
     restrictions: Sequence[Restriction] = (),
+    watch: Watch | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Generated]:
     """Continue each prompt until an end token, in the original order of the prompts.
@@ -64,7 +66,8 @@ def generate(  # noqa: PLR0913 (docs/architecture.md says why)
     `settings` (GenerationConfig's names) are the whole truth: defaults that a checkpoint brings along are not read.
     A greedy answer is the one its prompt would get alone; a sampled one depends on `seed` and the prompt's index, not
     on its batch. Every answer keeps to the `restrictions`. Prompts that cannot be continued (empty, longer than the
-    model's positions, out of memory even alone) come out with an `error`. `progress` is told done and all prompts.
+    model's positions, out of memory even alone) come out with an `error`. `watch` is told every
+    prompt's ids so far, where one beam writes them. `progress` is told done and all prompts.
     Raises InputError for settings that cannot be, before anything is generated.
     """
     work = _Work(
@@ -75,6 +78,7 @@ def generate(  # noqa: PLR0913 (docs/architecture.md says why)
         seed=seed,
         positions=positions_of(unwrap(model)),
         restrictions=tuple(restrictions),
+        watch=watch,
     )
     batching = Batching(
         refusal=lambda index: refusal(work.model, prompts[index]),
@@ -117,6 +121,8 @@ def _decode(work: _Work, indices: list[int], prompts: list[Sequence[int]]) -> li
         *restricted(work.restrictions, place),
         *chances_of(work.settings, indices, width=begun, seed=work.seed),
     ]
+    if work.watch is not None and work.settings.num_beams == 1:
+        processors.append(Watched(work.watch, indices, width=begun))
     device = work.model.get_input_embeddings().weight.device
     with _own_settings_only(work.model), _chance(work, indices[0], device):
         output = work.model.generate(
@@ -141,11 +147,15 @@ def _configured(work: _Work, steps: int, first: Mapping[str, int]) -> Any:
     rest = {name: value for name, value in settings.given.items() if name not in ours}
     if rest.get("min_new_tokens", 0) > steps:
         rest["min_new_tokens"] = steps
+    drawn = settings.do_sample and settings.chance_of_library
+    if drawn and settings.custom_generate is None:
+        # Not given, it would be 50 again, after the chain.
+        rest["top_k"] = 0
     return GenerationConfig(
-        **{"top_k": 0, **rest} if settings.custom_generate is None else rest,
+        **rest,
         **first,
         max_new_tokens=steps,
-        do_sample=settings.do_sample and settings.chance_of_library,
+        do_sample=drawn,
         eos_token_id=list(work.end_ids),
         pad_token_id=work.pad_id,
     )

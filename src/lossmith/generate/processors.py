@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,9 @@ from transformers import LogitsProcessor
 from transformers.generation import logits_process as of_transformers
 
 from lossmith.generate.settings import SAMPLING, Settings
+
+# Told the index of a prompt and the ids of its answer so far.
+Watch = Callable[[int, Sequence[int]], None]
 
 # In transformers' own order of application.
 _WARPERS: Mapping[str, Any] = {
@@ -73,6 +76,21 @@ class SeededChoice(LogitsProcessor):
         # The first token whose height lies above the number: one of probability 0 is never it.
         drawn = torch.searchsorted(heights, numbers, right=True).clamp(max=scores.shape[1] - 1).to(scores.device)
         return torch.full_like(scores, -torch.inf).scatter(1, drawn, 0.0)
+
+
+class Watched(LogitsProcessor):
+    """Tells what each prompt's answer holds before its next token is taken; changes nothing."""
+
+    def __init__(self, watch: Watch, indices: Sequence[int], *, width: int) -> None:
+        self._watch = watch
+        self._indices = indices
+        self._width = width
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """(rows, tokens) ids and (rows, vocab) scores to the same scores."""
+        for index, row in zip(self._indices, input_ids[:, self._width :].tolist(), strict=True):
+            self._watch(index, row)
+        return scores
 
 
 def history_of(settings: Settings, starts: Sequence[int]) -> list[LogitsProcessor]:

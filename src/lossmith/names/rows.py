@@ -109,13 +109,15 @@ class TaskWay:
 
     `pieces` names the `Task` that training and prediction take it from, or a function from a configuration to it;
     `losses` what its terms may read, and `gives`
-    the outputs of its head that they find. `architecture` is the shape of a scratch base.
+    the outputs of its head that they find. `architecture` is the shape of a scratch base. What `writes` predicts by
+    generating text.
     """
 
     pieces: str
     losses: tuple[Reads, ...] = ("tokens",)
     gives: tuple[str, ...] = ()
     architecture: Literal["qwen3", "t5", "modernbert", "tfidf-svd"] = "qwen3"
+    writes: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ TASKS: Mapping[str, TaskRow] = {
         TaskRow(
             "causal",
             "continue a prompt with a decoder-only model",
-            {"": TaskWay("lossmith.tasks.causal:CAUSAL")},
+            {"": TaskWay("lossmith.tasks.causal:CAUSAL", writes=True)},
         ),
         TaskRow(
             "seq2seq",
             "write a target for a source, with an encoder-decoder or a decoder",
-            {"": TaskWay("lossmith.tasks.seq2seq:task_for", architecture="t5")},
+            {"": TaskWay("lossmith.tasks.seq2seq:task_for", architecture="t5", writes=True)},
         ),
         TaskRow(
             "classification",
@@ -30,7 +30,7 @@ TASKS: Mapping[str, TaskRow] = {
                     architecture="modernbert",
                 ),
                 "label_words": TaskWay("lossmith.tasks.answers:LABEL_WORDS"),
-                "json_answer": TaskWay("lossmith.tasks.answers:JSON_ANSWER"),
+                "json_answer": TaskWay("lossmith.tasks.answers:JSON_ANSWER", writes=True),
             },
             classifies=True,
         ),

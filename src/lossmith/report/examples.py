@@ -175,7 +175,7 @@ def _groups(shared: _Shared, rng: random.Random) -> list[tuple[str, list[int]]]:
         add(f"{second} does worse by most", sorted((r for r in ranked if gain[r] < 0), key=lambda r: gain[r]))
     elif len(shared.labels) > 2:
         spread = np.ptp(shared.goodness, axis=0)
-        add("The runs differ most", sorted((r for r in ranked if spread[r] > 0), key=lambda r: -spread[r]))
+        add("The answers differ most", sorted((r for r in ranked if spread[r] > 0), key=lambda r: -spread[r]))
     on_average = " on average" if len(shared.labels) > 1 else ""
     # Best and worst say nothing where all records score alike.
     if len(shared.labels) != 2 and not shared.alike:

@@ -38,13 +38,7 @@ def predict_split(
     Raises InputError for an unfinished training, a split without records, or a template that differs from the one
     the model was trained with (unless `allow_other_template`).
     """
-    if config.train is not None and training_state(run) != "done":
-        raise InputError(
-            f"{run.path} holds no trained model", got=training_state(run), fix=f"lossmith train {run.config} --resume"
-        )
-    prepared = prepare_in(run, config)
-    check_data(run, prepared)
-    rows = _rows(prepared, config, split)
+    prepared, rows = rows_to_predict(run, config, split)
     name = f"predict.{split}"
     run.update_manifest(made_from={name: None})
     with stage(run, name):
@@ -57,6 +51,20 @@ def predict_split(
     told = f", {failed} of them failed and kept as rows with their reason" if failed else ""
     logger.info("%d records of %s predicted%s", count, split, told)
     return run.predictions(split)
+
+
+def rows_to_predict(run: RunFolder, config: Config, split: str) -> tuple[Prepared, Rows]:
+    """The prepared data of a run and the rows of a split, as many as are evaluated.
+
+    Raises InputError for an unfinished training, DataError for a split without records.
+    """
+    if config.train is not None and training_state(run) != "done":
+        raise InputError(
+            f"{run.path} holds no trained model", got=training_state(run), fix=f"lossmith train {run.config} --resume"
+        )
+    prepared = prepare_in(run, config)
+    check_data(run, prepared)
+    return prepared, _rows(prepared, config, split)
 
 
 def open_model(

@@ -160,6 +160,7 @@ def _clear(run: RunFolder) -> None:
         run.report,
         *run.path.glob("metrics*.json"),
         *run.path.glob("evidence*.json"),
+        *run.path.glob("sweep.*"),
     ):
         path.unlink(missing_ok=True)
 
