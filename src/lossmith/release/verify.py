@@ -61,7 +61,8 @@ def verify(folder: str | Path, *, against: str | Path | None = None, tolerance: 
     Raises InputError where there is nothing to compare with, LossmithError where a model cannot be loaded or asked.
     """
     copy, run, original = _both(Path(folder), against)
-    model = trained_run(run.path).config.model.model_dump(mode="json") if run is not None else None
+    as_trained = run is not None and original.resolve() == run.model.resolve()
+    model = trained_run(run.path).config.model.model_dump(mode="json") if run is not None and as_trained else None
     request = {
         "copy": str(copy),
         "original": str(original),
