@@ -24,6 +24,7 @@ from lossmith.cli import (
     merge,
     predict,
     prepare,
+    publish,
     report,
     run,
     train,
@@ -61,6 +62,7 @@ VERBS = (
     ("tune", tune.tune),
     ("merge", merge.merge),
     ("verify", verify.verify),
+    ("publish", publish.publish),
 )
 # `config import` stands beside `config CONFIG`.
 _CLASSES = {"config": config.ConfigCommand}

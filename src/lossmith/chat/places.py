@@ -1,0 +1,76 @@
+"""Where a model lies that was named: a run, a folder, an adapter, a name on the hub; and what is known of its use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lossmith.config.load import load_run_config
+from lossmith.config.schema import Config
+from lossmith.errors import InputError
+from lossmith.models.stored import Stored, stored_at
+from lossmith.release.run_model import facts_of, run_of
+from lossmith.runs import RunFolder, open_run
+from lossmith.train.run import training_state
+
+
+@dataclass(frozen=True)
+class Place:
+    """A model in its place.
+
+    `config` is that of its run, None where no run is known; `facts` are what is kept beside the model: the hash of its
+    template, classes, how scores decide. `is_base`: the run has trained nothing, and asks its base as it is.
+    """
+
+    name: str
+    stored: Stored
+    config: Config | None = None
+    facts: Mapping[str, Any] | None = None
+    is_base: bool = False
+
+    @property
+    def known(self) -> Mapping[str, Any]:
+        """What is kept beside the model, or nothing."""
+        return self.facts or {}
+
+
+def find_place(name: str) -> Place:
+    """The place of a model.
+
+    Raises InputError where there is none, for a run that is not trained yet, and for a scratch base nobody trained.
+    """
+    folder = Path(name).expanduser()
+    if (folder / "config.yaml").is_file():
+        return _of_run(name, open_run(folder))
+    stored = stored_at(name)
+    run = run_of(stored.folder) if stored.hub_name is None else None
+    config = None if run is None else load_run_config(run.config)
+    return Place(name, stored, config, _facts(run, stored))
+
+
+def _of_run(name: str, run: RunFolder) -> Place:
+    config = load_run_config(run.config)
+    if config.train is None:
+        if config.model.base is None or config.model.is_scratch:
+            raise InputError(
+                f"{name} asks a base of random weights, which nobody has trained",
+                got=f"train: null, model.base={config.model.base}",
+                expected="a run that trained, or a base that was trained elsewhere",
+            )
+        return Place(name, stored_at(config.model.base), config, run.manifest(), is_base=True)
+    if (state := training_state(run)) != "done":
+        raise InputError(
+            f"{name} holds no trained model",
+            got=f"a training that is {state}",
+            expected="one that is done",
+            fix=f"lossmith train {run.config} --resume",
+        )
+    stored = stored_at(str(run.model))
+    return Place(name, stored, config, _facts(run, stored))
+
+
+def _facts(run: RunFolder | None, stored: Stored) -> Mapping[str, Any]:
+    """What the manifest of a run says, and what lies beside the model itself."""
+    return {**(run.manifest() if run is not None else {}), **facts_of(stored.folder)}

@@ -1,0 +1,75 @@
+"""Runs of tiny models of every kind that can be asked: trained once, read by many tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lossmith.train.run import train
+
+SMALL = [
+    "model.base=scratch-tiny",
+    "model.vocab_size=300",
+    "model.hidden_size=32",
+    "model.num_hidden_layers=2",
+    "model.num_attention_heads=2",
+    "train.device=cpu",
+    "train.max_steps=2",
+    "tracking.report_to=[]",
+    "data.max_length=200",
+    "data.split={validation: 0.2, test: 0}",
+]
+HERBS = ("basil", "thyme", "mint", "sage", "dill")
+SHAPES = {
+    "chat": ("causal", ["data.template={messages: [{role: user, content: '{{ herb }}?'}, {role: assistant, content: '{{ use }}'}]}"]),
+    "fields": ("causal", ["data.template={prompt: '{{ herb }} in {{ dish }}: ', answer: '{{ use }}'}"]),
+    "plain": ("causal", ["data.template={text: '{{ use }}'}"]),
+    "pairs": ("seq2seq", ["data.template={prompt: '{{ herb }}', answer: '{{ use }}'}", "data.max_source_length=24"]),
+    "head": ("classification", ["data.template={text: '{{ use }}'}", "data.label=fresh"]),
+    "words": (
+        "classification",
+        ["task.method=label_words", "data.label=fresh", "data.template={prompt: '{{ use }} is ', answer: '{{ label_word }}'}", "objective={cross_entropy: 1}"],
+    ),
+    "documents": (
+        "retrieval",
+        ["data.template={text: '{{ use }}'}", "data.label=fresh", "data.chunks={by: words, size: 3, overlap: 0}", "task.queries=2", "task.k=2", "model=tfidf-svd", "model.hidden_size=8"],
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def herbs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("herbs") / "herbs.jsonl"
+    rows = [
+        {
+            "herb": HERBS[number % 5],
+            "dish": f"soup {number}",
+            "use": f"Use {HERBS[number % 5]} {'fresh from the pot' if number % 2 else 'dried over winter'}, number {number}.",
+            "fresh": "yes" if number % 2 else "no",
+        }
+        for number in range(40)
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+@pytest.fixture(scope="session")
+def runs_of(herbs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """The run of a kind, trained when it is first asked for."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOSSMITH_CACHE", str(folder / "cache"))
+
+        def of(kind: str) -> str:
+            if not (folder / kind).exists():
+                task, more = SHAPES[kind]
+                bare = [each for each in SMALL if task != "retrieval" or not each.startswith(("model.", "data.max"))]
+                train(task, [*bare, f"data.files={herbs}", f"runs_dir={folder}", f"name={kind}", *more], quiet=True)
+            return str(folder / kind)
+
+        yield of
+
+
