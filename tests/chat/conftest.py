@@ -71,5 +71,3 @@ def runs_of(herbs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
             return str(folder / kind)
 
         yield of
-
-

@@ -65,9 +65,7 @@ class DocumentReader:
             pq.write_table(pa.Table.from_pylist([row], schema=_COLUMNS), file)
             document = document_of(embed(file, self._encoder), 0, row)
         criterion = self.stored.criterion(question)
-        judge = Judge(
-            self.judge.classes, self.judge.decision.of(criterion), self.judge.outputs, self.judge.has_queries
-        )
+        judge = Judge(self.judge.classes, self.judge.decision.of(criterion), self.judge.outputs, self.judge.has_queries)
         with self.precision.autocast():
             reading = read_document(self.model, document, judge, self.precision.device)
         if np.isnan(reading.left.whole).any():

@@ -60,14 +60,14 @@ def with_changes(how: GenerateConfig, changes: Mapping[str, Any]) -> GenerateCon
 class Session:
     """Voices that are asked the same, each with the conversation it has had.
 
-    Answers that are drawn take another seed at every question, `seed` at the first, so that a conversation can be had
-    again word for word.
+    `open` gives further models. Answers that are drawn take another seed at every question, beginning with the one
+    given as `next_seed`, so that a conversation can be had again word for word.
     """
 
     open: Opener
     voices: list[Voice]
     system: str | None = None
-    seed: int = 0
+    next_seed: int = 0
     said: list[Said] = field(default_factory=list)
     _before: dict[str, list[dict[str, str]]] = field(default_factory=dict)
 
@@ -84,22 +84,23 @@ class Session:
     def replies(
         self, fields: Mapping[str, Any], *, tell: Callable[[Voice, str], None] | None = None
     ) -> Iterator[tuple[Voice, Reply]]:
-        """What every voice says, one after another; what a question does to one voice alone is its reply's error."""
-        seed = self.seed + len(self.said)
-        said = Said(dict(fields), seed=seed)
+        """What every voice says, one after another; `tell` is told the pieces of it while they are written.
+
+        What a question does to one voice alone is its reply's error. An interrupt ends the answer that is written, and
+        no further voice is asked.
+        """
+        said = Said(dict(fields), seed=self.next_seed)
+        self.said.append(said)
+        self.next_seed += 1
         for voice in self.voices:
             asked = Question(_own(fields, voice.answerer), self._conversation(voice))
             begun = time.monotonic()
-            try:
-                reply = voice.answerer.answer(
-                    asked, how=voice.how(), seed=seed, tell=None if tell is None else lambda text, v=voice: tell(v, text)
-                )
-            except LossmithError as error:
-                reply = Reply(error=str(error))
+            reply, stopped = _reply(voice, asked, said.seed, tell)
             said.add(voice.name, reply, seconds=time.monotonic() - begun)
             self._remember(voice, asked, reply)
             yield voice, reply
-        self.said.append(said)
+            if stopped:
+                return
 
     def forget(self) -> None:
         """Begin a new conversation; the transcript keeps the old one."""
@@ -121,6 +122,23 @@ class Session:
         (text,) = asked.fields.values()
         turns = [{"role": "user", "content": str(text)}, {"role": "assistant", "content": str(reply.text)}]
         self._before.setdefault(voice.name, []).extend(turns)
+
+
+def _reply(voice: Voice, asked: Question, seed: int, tell: Callable[[Voice, str], None] | None) -> tuple[Reply, bool]:
+    """What a voice says, and whether it was interrupted."""
+    pieces: list[str] = []
+
+    def keep(piece: str) -> None:
+        pieces.append(piece)
+        if tell is not None:
+            tell(voice, piece)
+
+    try:
+        return voice.answerer.answer(asked, how=voice.how(), seed=seed, tell=keep), False
+    except KeyboardInterrupt:
+        return Reply("".join(pieces), notes=("stopped",)), True
+    except LossmithError as error:
+        return Reply(error=str(error)), False
 
 
 def _own(fields: Mapping[str, Any], answerer: Answerer) -> dict[str, Any]:
@@ -149,7 +167,7 @@ def open_session(
         return open_answerer(name, device=device, allow_other_template=allow_other_template)
 
     opened = [opener(name) for name in dict.fromkeys(models)]
-    session = Session(opener, voices_of(opened, presets), system=system, seed=seed)
+    session = Session(opener, voices_of(opened, presets), system=system, next_seed=seed)
     if system is not None and not any(answerer.remembers for answerer in opened):
         raise InputError(
             "none of these models converses, so a system message would be read by none",
@@ -159,12 +177,12 @@ def open_session(
     return session
 
 
-def voices_of(opened: Sequence[Answerer], presets: Sequence[str]) -> list[Voice]:
+def voices_of(opened: Sequence[Answerer], presets: Sequence[str | None]) -> list[Voice]:
     """A voice for each model and preset; one alone for a model that writes nothing.
 
     Raises InputError where presets were asked for, and no model writes.
     """
-    if presets and all(answerer.own is None for answerer in opened):
+    if any(presets) and all(answerer.own is None for answerer in opened):
         raise InputError(
             "a model that tells classes is asked for its scores, and generates nothing",
             got=f"the preset {presets[0]}",

@@ -11,6 +11,7 @@ import typer
 
 from lossmith.cli import (
     ablate,
+    chat,
     compare,
     config,
     cv,
@@ -54,6 +55,7 @@ VERBS = (
     ("predict", predict.predict),
     ("evaluate", evaluate.evaluate),
     ("explain", explain.explain),
+    ("chat", chat.chat),
     ("report", report.report),
     ("run", run.run),
     ("compare", compare.compare),

@@ -19,7 +19,8 @@ def chat(  # noqa: PLR0913 (each option of a command is a parameter)
         ),
     ],
     once: Annotated[
-        str | None, typer.Option("--once", help="Ask this and leave; a JSON object where a template reads several fields.")
+        str | None,
+        typer.Option("--once", help="Ask this and leave; a JSON object for a template of several fields."),
     ] = None,
     lines: Annotated[
         bool, typer.Option("--lines", help="What is piped in holds a question in every line, not one altogether.")
@@ -49,21 +50,10 @@ def chat(  # noqa: PLR0913 (each option of a command is a parameter)
     from lossmith.chat.session import open_session
     from lossmith.chat.transcript import check_transcript
     from lossmith.cli.chat_screen import ask_once
-    from lossmith.errors import InputError
 
-    piped = not sys.stdin.isatty()
-    if lines and (once is not None or not piped):
-        raise InputError(
-            "--lines reads what is piped in",
-            got="--once" if once is not None else "a terminal",
-            expected="a pipe",
-            fix=f"lossmith chat {models[0]} --lines < questions.txt",
-        )
     if save is not None:
         check_transcript(save)
-    asked = None
-    if once is not None or piped:
-        asked = [once] if once is not None else _piped(lines)
+    asked = _asked(once, lines)
     session = open_session(
         models, preset or [], system=system, seed=seed, device=device, allow_other_template=allow_other_template
     )
@@ -80,6 +70,23 @@ def chat(  # noqa: PLR0913 (each option of a command is a parameter)
         raise typer.Exit(1)
 
 
+def _asked(once: str | None, lines: bool) -> list[str] | None:
+    """The questions that are given, by --once or by a pipe; None where they are to be typed."""
+    from lossmith.errors import InputError
+
+    typed = sys.stdin.isatty()
+    if lines and (once is not None or typed):
+        raise InputError(
+            "--lines reads what is piped in",
+            got="--once" if once is not None else "a terminal",
+            expected="a pipe",
+            fix="lossmith chat MODEL --lines < questions.txt",
+        )
+    if once is not None:
+        return [once]
+    return None if typed else _piped(lines)
+
+
 def _piped(by_line: bool) -> list[str]:
     """The questions that are piped in: one for every line that is not blank, or all of it as one."""
     from lossmith.errors import InputError
@@ -92,5 +99,7 @@ def _piped(by_line: bool) -> list[str]:
         ) from None
     asked = [line for line in text.splitlines() if line.strip()] if by_line else [text.removesuffix("\n")]
     if not any(question.strip() for question in asked):
-        raise InputError("nothing was piped in", got="an empty input", expected="a question", fix="--once TEXT asks one")
+        raise InputError(
+            "nothing was piped in", got="an empty input", expected="a question", fix="--once TEXT asks one"
+        )
     return asked

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from lossmith.chat.asking import Reply
-from lossmith.chat.session import Session, Voice, typed
+from lossmith.chat.session import Session, typed
 from lossmith.cli.visible_text import visible
 
 _EVIDENCE = 5
@@ -62,9 +62,8 @@ def scored_lines(reply: Reply) -> list[str]:
         lines.append(f"  {shown(name):<{width}}  {score:.4f}")
     if reply.evidence:
         lines.append("evidence, by how far the log-odds of the prediction fall without it:")
-    for one in reply.evidence[:_EVIDENCE]:
-        lines.append(f"  {one['importance']:+.4f}  {visible(' '.join(one['text'].split()))}")
-    return lines
+    shown_first = reply.evidence[:_EVIDENCE]
+    return lines + [f"  {one['importance']:+.4f}  {visible(' '.join(one['text'].split()))}" for one in shown_first]
 
 
 def about(reply: Reply) -> list[str]:
@@ -80,8 +79,3 @@ def shown(text: str) -> str:
     'a    b\n\\x1b[2Jc'
     """
     return "\n".join(visible(line) for line in text.replace("\t", "    ").split("\n"))
-
-
-def heading(voice: Voice, session: Session) -> str | None:
-    """What stands before the answer of a voice, where several answer."""
-    return f"{shown(voice.name)}:" if len(session.voices) > 1 else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,12 +13,12 @@ from lossmith.models.base_tokenizer import load_tokenizer
 from lossmith.models.class_head import ClassHead
 from lossmith.models.classifier import load_classifier
 from lossmith.models.load import Loaded, load_model
-from lossmith.models.pooled import saved_head
+from lossmith.models.pooled import HEAD_FILE, saved_head
 from lossmith.models.precision import Precision
 from lossmith.models.pretrained import CAUSAL, SEQ2SEQ
 from lossmith.models.retrieval_files import holds_retrieval
-from lossmith.models.source import ADAPTER_FILE, MODEL_FILE, find_source
-from lossmith.runs import read_json
+from lossmith.models.source import ADAPTER_FILE, MODEL_FILE, find_source, not_found
+from lossmith.runs import FACTS_FILE, read_json
 
 StoredKind = Literal["causal", "seq2seq", "classifier", "pooled", "retrieval"]
 _BY_TASK_TYPE: Mapping[str, StoredKind] = {
@@ -27,13 +27,16 @@ _BY_TASK_TYPE: Mapping[str, StoredKind] = {
     "SEQ_CLS": "classifier",
     "FEATURE_EXTRACTION": "pooled",
 }
+# Files of a repository that tell what it holds.
+_TELLING = (MODEL_FILE, ADAPTER_FILE, FACTS_FILE, HEAD_FILE)
 
 
 @dataclass(frozen=True)
 class Stored:
     """What lies in a folder: a whole model or the adapter of one, and the head of a classifier.
 
-    `dtype` is the number format that its weights are stored in, None where the folder does not say.
+    `dtype` is the number format that its weights are stored in, None where the folder does not say. With `hub_name` the
+    weights are loaded by that name, and the folder holds what tells of them.
     """
 
     folder: Path
@@ -41,11 +44,53 @@ class Stored:
     is_adapter: bool
     head: ClassHead | None = None
     dtype: str | None = None
+    hub_name: str | None = None
+
+    @property
+    def base(self) -> str:
+        """What its weights are loaded by."""
+        return self.hub_name or str(self.folder)
 
     @property
     def writes(self) -> bool:
         """Whether it writes text."""
         return self.kind in ("causal", "seq2seq")
+
+
+def stored_at(name: str) -> Stored:
+    """What lies in a folder, or on the hub under that name; of the latter the files that tell of it are fetched.
+
+    Raises InputError where there is neither.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return stored_model(folder)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise not_found(name)
+    from transformers.utils import cached_file
+
+    found = [
+        cached_file(
+            name, file, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
+        )
+        for file in _TELLING
+    ]
+    folders = [Path(path).parent for path in found if path is not None]
+    if not folders:
+        raise not_found(name)
+    return replace(stored_model(_whole(folders[0], name)), hub_name=name)
+
+
+def _whole(folder: Path, name: str) -> Path:
+    """The folder of a repository; a retrieval classifier, which transformers does not load, is fetched as a whole."""
+    if not holds_retrieval(folder):
+        return folder
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name))
+    except OSError as error:
+        raise not_found(name, error) from error
 
 
 def stored_model(folder: Path) -> Stored:
@@ -74,7 +119,7 @@ def load_stored(stored: Stored, *, precision: Precision, config: ModelConfig | N
     own). Raises InputError for what cannot be loaded, and for a retrieval classifier, which is loaded by its task.
     """
     own = (config or ModelConfig()).model_copy(
-        update={"base": str(stored.folder), "revision": None, "add_tokens": [], "chat_template": None}
+        update={"base": stored.base, "revision": None, "add_tokens": [], "chat_template": None}
     )
     if stored.kind == "retrieval":
         raise InputError(f"{stored.folder} holds a retrieval classifier, which is no model of transformers", got="iris")
