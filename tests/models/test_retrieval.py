@@ -187,26 +187,26 @@ def test_a_direction_is_found_that_one_chunk_in_sixty_has():
     question = planted(100, 60)
     nearest = (question.chunks @ direction_of(question)).reshape(100, 60).argmax(axis=1)
     assert (nearest[::2] == 0).mean() == 1.0
-    queries, told = first_queries([question], 8, width=64, seed=0)
-    assert queries.shape == (8, 64)
-    np.testing.assert_allclose(np.linalg.norm(queries, axis=1), 1, rtol=1e-5)
-    assert told == ["directions that tell classes apart (1)", "centres of the chunks found so (3)", "noise (4)"]
-    np.testing.assert_array_equal(first_queries([question], 8, width=64, seed=0)[0], queries)
+    begun = first_queries([question], 8, width=64, seed=0)
+    assert begun.queries.shape == (8, 64)
+    np.testing.assert_allclose(np.linalg.norm(begun.queries, axis=1), 1, rtol=1e-5)
+    assert begun.kinds == ("directions that tell classes apart (1)", "centres of the chunks found so (3)", "noise (4)")
+    np.testing.assert_array_equal(first_queries([question], 8, width=64, seed=0).queries, begun.queries)
 
 
 def test_a_question_that_nothing_tells_leaves_noise():
     question = planted(6, 3)
     alike = replace(question, truth=np.ones(6, dtype=bool))
-    queries, told = first_queries([alike], 4, width=64, seed=0)
-    assert told == ["noise (4)"]
-    assert len(queries) == 4
+    begun = first_queries([alike], 4, width=64, seed=0)
+    assert begun.kinds == ("noise (4)",)
+    assert len(begun.queries) == 4
 
 
 def test_more_questions_than_queries_leave_the_clearest():
     clear, unclear = planted(40, 10), planted(40, 10, seed=1)
     mixed = replace(unclear, truth=np.random.default_rng(3).permutation(unclear.truth))
-    queries, _ = first_queries([mixed, clear], 1, width=64, seed=0)
-    np.testing.assert_allclose(queries[0], direction_of(clear), rtol=1e-6)
+    begun = first_queries([mixed, clear], 1, width=64, seed=0)
+    np.testing.assert_allclose(begun.queries[0], direction_of(clear), rtol=1e-6)
 
 
 @torch.no_grad()

@@ -34,9 +34,28 @@ class Question:
         """Whether there are documents of both kinds."""
         return FEWEST <= int(self.truth.sum()) <= len(self.truth) - FEWEST
 
+    def of(self, documents: np.ndarray) -> Question:
+        """The same question about some of the documents, by their numbers."""
+        counts = np.diff(self.until)[documents]
+        until = np.concatenate([[0], np.cumsum(counts)])
+        within = np.arange(until[-1]) - np.repeat(until[:-1], counts)
+        return Question(self.chunks[np.repeat(self.until[documents], counts) + within], until, self.truth[documents])
 
-def first_queries(questions: Sequence[Question], count: int, *, width: int, seed: int) -> tuple[np.ndarray, list[str]]:
-    """What `count` queries (count, width) begin as, unit vectors in float32, and of what kind they are, in words.
+
+@dataclass(frozen=True)
+class Beginning:
+    """What queries (queries, width) begin as, unit vectors in float32, and of what kinds they are, in words.
+
+    The first of them are the directions of `questions`, in their order.
+    """
+
+    queries: np.ndarray
+    questions: tuple[Question, ...]
+    kinds: tuple[str, ...]
+
+
+def first_queries(questions: Sequence[Question], count: int, *, width: int, seed: int) -> Beginning:
+    """What `count` queries begin as.
 
     A direction for each question that can be told, the clearest first where there are more than queries; half of the
     others are centres of the chunks that those directions find in their documents, which may be of several kinds; what
@@ -57,8 +76,11 @@ def first_queries(questions: Sequence[Question], count: int, *, width: int, seed
         "centres of the chunks found so": len(centres),
         "noise": len(noise),
     }
-    told = [f"{kind} ({number})" for kind, number in kinds.items() if number]
-    return np.concatenate([directions, centres, unit_length(noise)]), told
+    return Beginning(
+        np.concatenate([directions, centres, unit_length(noise)]),
+        tuple(question for question, _ in found),
+        tuple(f"{kind} ({number})" for kind, number in kinds.items() if number),
+    )
 
 
 def direction_of(question: Question) -> np.ndarray:
@@ -78,7 +100,7 @@ def direction_of(question: Question) -> np.ndarray:
     means = np.add.reduceat(question.chunks, first) / counts[:, None]
     direction = _discriminant(means / max(float(means.std()), 1e-12), question.truth)
     for temperature in SHARPER:
-        shares = _attention(question.chunks @ direction, first, counts, temperature)
+        shares = attention(question.chunks @ direction, question.until, temperature)
         direction = _discriminant(np.add.reduceat(question.chunks * shares[:, None], first), question.truth)
     return direction
 
@@ -118,8 +140,13 @@ def centres_of(vectors: np.ndarray, count: int, *, seed: int) -> np.ndarray:
     return centres
 
 
-def _attention(cosines: np.ndarray, first: np.ndarray, counts: np.ndarray, temperature: float) -> np.ndarray:
-    """Softmax (chunks,) inside each document."""
+def attention(cosines: np.ndarray, until: np.ndarray, temperature: float) -> np.ndarray:
+    """Softmax (chunks,) of cosines inside each document.
+
+    >>> attention(np.array([0.0, 0.0, 1.0]), np.array([0, 2, 3]), 0.1).tolist()
+    [0.5, 0.5, 1.0]
+    """
+    first, counts = until[:-1], np.diff(until)
     largest = np.repeat(np.maximum.reduceat(cosines, first), counts)
     shares = np.exp((cosines - largest) / temperature)
     return np.asarray(shares / np.repeat(np.add.reduceat(shares, first), counts))

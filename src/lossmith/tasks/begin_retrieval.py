@@ -14,6 +14,7 @@ from lossmith.config.model import ModelConfig
 from lossmith.errors import ConfigError
 from lossmith.models.encoders.encoder import ChunkEncoder
 from lossmith.models.encoders.find import find_encoder
+from lossmith.models.first_classifier import begin_classifier
 from lossmith.models.query_init import Question, first_queries
 from lossmith.models.retrieval import SAME, RetrievalClassifier, RetrievalShape
 from lossmith.tasks.chunk_texts import chunk_texts
@@ -56,15 +57,21 @@ def begin_retrieval(model: ModelConfig, given: Given) -> tuple[RetrievalClassifi
         criterion=task.criterion if criteria else None,
         criteria=criteria if task.criterion == "heads" else (),
     )
-    queries, told = begin_queries(given, encoder, vectors) if task.aggregate == "queries" else (None, "")
-    found = RetrievalClassifier(
-        shape,
-        queries=queries,
-        criteria=told_apart(encoder, criteria) if shape.criterion == "heads" else None,
-        encoder=encoder,
-        seed=config.seed,
-    )
-    return found, (told,) if told else ()
+    apart = told_apart(encoder, criteria) if shape.criterion == "heads" else None
+    if task.aggregate == "mean":
+        return RetrievalClassifier(shape, criteria=apart, encoder=encoder, seed=config.seed), ()
+    texts = text_vectors(encoder, task.query_texts)
+    asked = [] if task.query_init == "random" else list(questions(given, vectors))
+    first = first_queries(asked, task.queries - len(texts), width=encoder.width, seed=config.seed)
+    queries = torch.from_numpy(np.concatenate([texts, first.queries]))
+    found = RetrievalClassifier(shape, queries=queries, criteria=apart, encoder=encoder, seed=config.seed)
+    if first.questions and not criteria and task.classifier == "linear":
+        truths = np.stack([each.truth for each in asked], axis=1)
+        names = classes_of(given).names
+        truths = truths[:, [names.index(name) for name in shape.outputs]]
+        begin_classifier(found, first.questions, truths, first=len(texts), seed=config.seed)
+    kinds = [f"vectors of task.query_texts ({len(texts)})"] * bool(len(texts)) + list(first.kinds)
+    return found, (f"queries begin as {', '.join(kinds)}",)
 
 
 def criteria_of(file: Path) -> tuple[str, ...]:
@@ -94,17 +101,6 @@ def told_apart(encoder: ChunkEncoder, criteria: tuple[str, ...]) -> torch.Tensor
             fix="task.criterion=text, or another model.base",
         )
     return torch.from_numpy(vectors)
-
-
-def begin_queries(given: Given, encoder: ChunkEncoder, vectors: DocumentVectors) -> tuple[torch.Tensor, str]:
-    """What queries (queries, width) begin as by task.query_init, and the sentence that tells it."""
-    task, seed = given.config.task, given.config.seed
-    texts = text_vectors(encoder, task.query_texts)
-    left = task.queries - len(texts)
-    asked = [] if task.query_init == "random" else list(questions(given, vectors))
-    found, kinds = first_queries(asked, left, width=encoder.width, seed=seed)
-    told = [f"vectors of task.query_texts ({len(texts)})"] * bool(len(texts)) + kinds
-    return torch.from_numpy(np.concatenate([texts, found])), f"queries begin as {', '.join(told)}"
 
 
 def questions(given: Given, vectors: DocumentVectors) -> Iterator[Question]:
