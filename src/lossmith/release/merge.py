@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 
+from lossmith.config.model import ModelConfig
 from lossmith.errors import InputError, LossmithError, unknown_name
 from lossmith.models.merging import merge_adapter
 from lossmith.models.pooled import PooledClassifier
 from lossmith.models.precision import DTYPES, Precision
 from lossmith.models.save import save_model
+from lossmith.models.sentencepiece_file import copy_sentencepiece
 from lossmith.models.source import MODEL_FILE, Source, find_source
 from lossmith.models.stored import Stored, load_stored, stored_model
 from lossmith.release.run_model import TrainedRun, facts_of, trained_run
@@ -64,13 +66,12 @@ def _merge_into(target: Path, trained: TrainedRun, stored: Stored, source: Sourc
     # A head on pooled states is a file of its own, always in 32 bits.
     _round(model.backbone if isinstance(model, PooledClassifier) else model, dtype)
     facts = {**facts_of(stored.folder), "merged": _provenance(trained, source, dtype=dtype)}
-    save_model(
-        model,
-        tokenizer,
-        target,
-        end_ids=loaded.end_ids,
-        write_more=lambda folder: write_json(folder / FACTS_FILE, facts),
-    )
+
+    def write_more(folder: Path) -> None:
+        write_json(folder / FACTS_FILE, facts)
+        copy_sentencepiece(ModelConfig(base=str(stored.folder)), folder)
+
+    save_model(model, tokenizer, target, end_ids=loaded.end_ids, write_more=write_more)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     return Merged(target, size, tuple(_told(trained, stored, source, dtype=dtype)))
 

@@ -21,6 +21,7 @@ from lossmith.losses import Objective
 from lossmith.models.load import Loaded
 from lossmith.models.precision import Precision, choose_precision
 from lossmith.models.save import save_model
+from lossmith.models.sentencepiece_file import copy_sentencepiece
 from lossmith.names import load_attribute
 from lossmith.runs import FACTS_FILE, RunFolder, write_json
 from lossmith.tasks.prepare import prepared_tokenizer, starting_model
@@ -261,20 +262,20 @@ def _start(run: RunFolder, train: TrainConfig) -> Path | None:
     return found[0]
 
 
-def save(trainer: ObjectiveTrainer, loaded: Loaded, run: RunFolder, prepared: Prepared) -> None:
+def save(trainer: ObjectiveTrainer, loaded: Loaded, run: RunFolder, *, prepared: Prepared, config: Config) -> None:
     """Write model/ as a whole: its presence says that training is done."""
     if not trainer.is_world_process_zero():
         return
     facts: dict[str, Any] = {"template_hash": prepared.template_hash}
     if prepared.classes is not None:
         facts["classes"] = prepared.classes.as_json()
-    save_model(
-        loaded.model,
-        prepared_tokenizer(prepared),
-        run.model,
-        end_ids=loaded.end_ids,
-        write_more=lambda folder: write_json(folder / FACTS_FILE, facts),
-    )
+
+    def write_more(folder: Path) -> None:
+        write_json(folder / FACTS_FILE, facts)
+        if prepared.tokenizer is not None:
+            copy_sentencepiece(starting_model(config), folder)
+
+    save_model(loaded.model, prepared_tokenizer(prepared), run.model, end_ids=loaded.end_ids, write_more=write_more)
     run.update_manifest(trained=f"{run.manifest()['config_hash']}-{trainer.state.global_step}")
 
 

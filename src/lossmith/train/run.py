@@ -236,7 +236,7 @@ def _train_in(run: RunFolder, config: Config) -> None:
         warnings.filterwarnings("ignore", message="the term '.*' has weight 0", category=UserWarning)
         trainer, loaded = build_trainer(run, config, prepared, warn=warn)
         fit(trainer, run, config.train, total_steps=trainer.work.total_steps)
-        save(trainer, loaded, run, prepared)
+        save(trainer, loaded, run, prepared=prepared, config=config)
     for name in dead_terms(read_jsonl(run.history)):
         warn(f"the term '{name}' was dead at the end of training: it trained nothing")
 
