@@ -1,8 +1,8 @@
-"""What the classifier of a retrieval model begins as: how well its first queries tell documents that are new to them."""
+"""What the classifier of a retrieval model begins as: how well its first queries tell documents new to them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,31 +15,30 @@ FOLDS = 4
 
 
 def begin_classifier(
-    model: RetrievalClassifier, questions: Sequence[Question], truths: np.ndarray, *, first: int, seed: int
+    model: RetrievalClassifier, questions: Mapping[int, Question], truths: np.ndarray, *, first: int, seed: int
 ) -> None:
-    """Give a linear classifier the weights with which its queries from `first` on, one for each question, decide.
+    """Give a linear classifier, from its output `first` on, the weights with which queries decide that questions found.
 
-    `truths` (documents, outputs) bool are of the documents that all questions are about. A random classifier would
-    have to learn in a few hundred steps which query speaks for which class, while it can learn by heart what else is
-    in their answers. Here it reads of each answer how near it is to its query alone, weighed by a logistic regression
-    on these cosines, each of a document that had no part in finding its direction: one that tells nothing is worth
-    nothing.
+    questions: by the number of the query whose direction they have, all about the documents that `truths` (documents,
+    outputs) bool are of. A random classifier would have to learn in a few hundred steps which query speaks for which
+    class, while it can learn by heart what else is in their answers. Here it reads of each answer how near it is to its
+    query alone, weighed by a logistic regression on these cosines, each of a document that had no part in finding its
+    direction: one that tells nothing is worth nothing.
     """
-    cosines = np.stack(
-        [held_out_cosines(each, temperature=model.shape.temperature, seed=seed) for each in questions], 1
-    )
-    weights, bias = logistic(cosines, truths)
+    found = [held_out_cosines(each, temperature=model.shape.temperature, seed=seed) for each in questions.values()]
+    weights, bias = logistic(np.stack(found, axis=1), truths)
     if model.shape.activation == "softmax":
         # Odds of a class against the others are twice counted where both have an output.
         weights, bias = weights / 2, bias / 2
     linear: Any = model.classifier[-1]
+    outputs = slice(first, first + len(bias))
     width = model.shape.width
     with torch.no_grad():
         directions = model.directions()
-        linear.bias.copy_(torch.from_numpy(bias))
-        linear.weight.zero_()
-        for number, own in enumerate(torch.from_numpy(weights).T, start=first):
-            linear.weight[:, number * width : (number + 1) * width] = own[:, None] * directions[number]
+        linear.bias[outputs] = torch.from_numpy(bias)
+        linear.weight[outputs] = 0.0
+        for query, own in zip(questions, torch.from_numpy(weights).T, strict=True):
+            linear.weight[outputs, query * width : (query + 1) * width] = own[:, None] * directions[query]
 
 
 def held_out_cosines(question: Question, *, temperature: float, seed: int) -> np.ndarray:

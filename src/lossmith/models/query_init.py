@@ -22,12 +22,14 @@ FEWEST = 4
 @dataclass(frozen=True)
 class Question:
     """Documents of one kind against others: chunks (chunks, width) of all, one document after another, of which each
-    has one at least; `until` (documents + 1,) where each begins; `truth` (documents,) bool.
+    has one at least; `until` (documents + 1,) where each begins; `truth` (documents,) bool. `criterion` is the text
+    that the documents were judged by, None where there is none.
     """
 
     chunks: np.ndarray
     until: np.ndarray
     truth: np.ndarray
+    criterion: str | None = None
 
     @property
     def can_be_told(self) -> bool:
@@ -39,7 +41,8 @@ class Question:
         counts = np.diff(self.until)[documents]
         until = np.concatenate([[0], np.cumsum(counts)])
         within = np.arange(until[-1]) - np.repeat(until[:-1], counts)
-        return Question(self.chunks[np.repeat(self.until[documents], counts) + within], until, self.truth[documents])
+        chunks = self.chunks[np.repeat(self.until[documents], counts) + within]
+        return Question(chunks, until, self.truth[documents], self.criterion)
 
 
 @dataclass(frozen=True)

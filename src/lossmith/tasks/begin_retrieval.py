@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -65,13 +65,24 @@ def begin_retrieval(model: ModelConfig, given: Given) -> tuple[RetrievalClassifi
     first = first_queries(asked, task.queries - len(texts), width=encoder.width, seed=config.seed)
     queries = torch.from_numpy(np.concatenate([texts, first.queries]))
     found = RetrievalClassifier(shape, queries=queries, criteria=apart, encoder=encoder, seed=config.seed)
-    if first.questions and not criteria and task.classifier == "linear":
-        truths = np.stack([each.truth for each in asked], axis=1)
-        names = classes_of(given).names
-        truths = truths[:, [names.index(name) for name in shape.outputs]]
-        begin_classifier(found, first.questions, truths, first=len(texts), seed=config.seed)
+    if task.classifier == "linear" and shape.criterion != "text":
+        _begin_classifier(found, first.questions, asked, given)
     kinds = [f"vectors of task.query_texts ({len(texts)})"] * bool(len(texts)) + list(first.kinds)
     return found, (f"queries begin as {', '.join(kinds)}",)
+
+
+def _begin_classifier(
+    model: RetrievalClassifier, found: Sequence[Question], asked: Sequence[Question], given: Given
+) -> None:
+    """Begin the classifier of documents alone, or that of each criterion, whose queries come after given texts."""
+    names, outputs = classes_of(given).names, model.shape.outputs
+    texts = len(given.config.task.query_texts)
+    for number, criterion in enumerate(model.shape.criteria or (None,)):
+        own = {texts + query: each for query, each in enumerate(found) if each.criterion == criterion}
+        if own:
+            truths = [each.truth for each in asked if each.criterion == criterion]
+            wanted = np.stack([truths[names.index(name)] for name in outputs], axis=1)
+            begin_classifier(model, own, wanted, first=number * len(outputs), seed=given.config.seed)
 
 
 def criteria_of(file: Path) -> tuple[str, ...]:
@@ -117,14 +128,14 @@ def questions(given: Given, vectors: DocumentVectors) -> Iterator[Question]:
     of_pair: dict[str | None, list[int]] = {}
     for place, pair in enumerate(pairs):
         of_pair.setdefault(pair, []).append(place)
-    for places in of_pair.values():
+    for pair, places in of_pair.items():
         documents = [vectors.rows(int(chosen[place])) for place in places]
         until = np.cumsum([0, *map(len, documents)])
         chunks = np.concatenate(documents)
         for number, name in enumerate(classes.names):
             own = [labels[place] for place in places]
             truth = np.array([label[number] == 1 if classes.multi_label else label == name for label in own])
-            yield Question(chunks, until, truth)
+            yield Question(chunks, until, truth, pair)
 
 
 def sampled_rows(vectors: DocumentVectors, count: int, *, seed: int) -> np.ndarray:
