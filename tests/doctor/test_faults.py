@@ -12,6 +12,7 @@ from lossmith.config.load import load_config
 from lossmith.data.prepare import Prepared
 from lossmith.doctor.agreement import against_batch
 from lossmith.doctor.inspect import inspect_record
+from lossmith.doctor.inspection import Batch, Position
 from lossmith.doctor.round_trip import Comparison
 from lossmith.tasks.prepare import prepare_config
 
@@ -64,12 +65,42 @@ def test_other_ids_are_seen_in_both_halves(config: Path, prepared: Prepared, cha
     assert any("token ids part" in sentence for sentence in found.disagreements)
 
 
+def batch_of(ids: list[int], tokens: list[int], labels: list[int], **of_a_pair: tuple[int, ...]) -> Batch:
+    first = len(ids) if of_a_pair else 1
+    positions = [
+        Position(n, t - first, t, label, 0, ()) for n, (t, label) in enumerate(zip(tokens, labels, strict=False))
+    ]
+    return Batch({}, tuple(ids), (1,) * len(ids), (True,) * len(ids), tuple(positions), **of_a_pair)
+
+
 def test_a_batch_that_is_not_the_row_shifted_by_one_is_told() -> None:
+    ids = [7, 8, 9, 5, 6]
+    row = {"input_ids": ids, "prompt_length": 2, "supervised": [{"start": 2, "end": 5}]}
+    assert against_batch(row, batch_of(ids, [2, 3, 4], [9, 5, 6]), supervise_prompt=False) == []
+    assert against_batch(row, batch_of(ids, [1, 2, 3, 4], [8, 9, 5, 6]), supervise_prompt=True) == []
+    for tokens, labels in (([3, 4], [5, 6]), ([2, 3, 4], [8, 9, 5]), ([1, 2, 3], [8, 9, 5]), ([2, 3], [9, 5])):
+        assert against_batch(row, batch_of(ids, tokens, labels), supervise_prompt=False)
+
+
+def test_a_pair_that_is_collated_wrongly_is_told() -> None:
     row = {"input_ids": [7, 8, 9, 5, 6], "prompt_length": 2, "supervised": [{"start": 2, "end": 5}]}
-    assert against_batch(row, [1, 2, 3], [9, 5, 6], supervise_prompt=False) == []
-    assert against_batch(row, [0, 1, 2, 3], [8, 9, 5, 6], supervise_prompt=True) == []
-    for positions, labels in (([2, 3], [5, 6]), ([1, 2, 3], [8, 9, 5]), ([0, 1, 2], [8, 9, 5]), ([1, 2], [9, 5])):
-        assert against_batch(row, positions, labels, supervise_prompt=False)
+
+    def told(source: list[int], tokens: list[int], labels: list[int], targets: tuple[int, ...], fed: tuple[int, ...]):
+        batch = batch_of(source, tokens, labels, targets=targets, decoder_input_ids=fed)
+        return against_batch(row, batch, supervise_prompt=False, decoder_of_its_own=True)
+
+    right: tuple[Any, ...] = ([7, 8], [2, 3, 4], [9, 5, 6], (9, 5, 6), (0, 9, 5))
+    assert told(*right) == []
+    wrong: dict[int, tuple[Any, str]] = {
+        0: ([7, 1], "token ids part at token 1"),
+        1: ([1, 2, 3], "supervises the tokens"),
+        2: ([9, 5, 0], "the label of position 2 is 0"),
+        3: ((9, 5, 0), "token ids part at token 4"),
+        4: ((9, 5, 6), "the decoder is fed 5 at place 1"),  # not shifted
+    }
+    for place, (value, sentence) in wrong.items():
+        given = [value if n == place else one for n, one in enumerate(right)]
+        assert any(sentence in each for each in told(*given)), place
 
 
 def test_a_cut_end_forgives_half_a_character_and_nothing_more() -> None:

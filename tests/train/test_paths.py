@@ -102,14 +102,15 @@ def test_the_losses_of_tokens_under_a_dense_run_are_the_models_own(
 
     from lossmith.config.load import load_config
     from lossmith.doctor.token_loss import losses_of
-    from lossmith.models.base_tokenizer import load_tokenizer
     from lossmith.tasks.causal import Collator
+    from lossmith.tasks.prepare import prepare_config
 
     given = overrides("seen", f"model.base={capped}", *LOCAL, "model.adapter=none", **GIVEN)
     lossmith.train("causal", given, quiet=True)
     run, config = RunFolder(tmp_path / "runs" / "seen"), load_config("causal", given)
-    batch = Collator(0)([{**each, "row": number} for number, each in enumerate(ROWS)])
-    losses = losses_of(run, config, batch, tokenizer=load_tokenizer(config.model))
+    rows = [{**each, "row": number} for number, each in enumerate(ROWS)]
+    batch = Collator(0)(rows)
+    losses = losses_of(run, config, prepare_config(config), rows)
     model = AutoModelForCausalLM.from_pretrained(run.model, dtype=torch.float32).eval()
     with torch.no_grad():
         logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits

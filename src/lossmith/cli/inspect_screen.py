@@ -13,7 +13,7 @@ from rich.text import Text
 from lossmith.cli.inspect_chunks import print_document
 from lossmith.cli.inspect_labels import print_labelled
 from lossmith.cli.visible_text import visible
-from lossmith.doctor.inspection import Inspection, Token
+from lossmith.doctor.inspection import Batch, Inspection, Position, Token
 from lossmith.doctor.round_trip import Comparison
 
 _STYLES: Mapping[str, str] = {
@@ -22,10 +22,12 @@ _STYLES: Mapping[str, str] = {
     "system": "blue",
     "user": "cyan",
     "prompt": "cyan",
+    "source": "cyan",
     "assistant": "yellow",
     "template": "bright_black",
     "special": "bright_black",
     "answer": "green",
+    "target": "green",
     "end": "magenta",
 }
 _SPAN_STYLE = "yellow"
@@ -67,7 +69,9 @@ def print_batch(found: Inspection, *, whole: bool = False) -> None:
     shapes = _grid(("tensor", "left"), ("shape", "left"), ("holds", "left"))
     told = {
         "mask": f"{sum(batch.mask)} of {len(batch.mask)} hidden states predict a label",
-        "labels": "the token after each marked hidden state" if batch.positions else "the label, as the head has it",
+        "labels": _labels_told(batch),
+        "targets": "what the decoder writes",
+        "decoder_input_ids": "what it is fed: its first token, then the targets up to the last",
         "attention_mask": f"{sum(batch.attention_mask)} tokens, no padding",
         "token_type_ids": "which of the two texts a token is of",
     }
@@ -86,11 +90,26 @@ def print_batch(found: Inspection, *, whole: bool = False) -> None:
             table.add_row("…", "", f"{left_out} more (--all)")
         if left_out and _FOLDED_ROWS <= number < _FOLDED_ROWS + left_out:
             continue
-        here, there = found.tokens[at.hidden], found.tokens[at.hidden + 1]
-        cells = [str(at.position), str(at.hidden), _quoted(here), str(there.index), str(at.label), _quoted(there)]
+        there = found.tokens[at.token]
+        cells = [str(at.position), str(at.hidden), _read_at(found, at), str(there.index), str(at.label), _quoted(there)]
         cells += [str(item) if item >= 0 else "" for _, item in at.spans]
         table.add_row(*(Text(cell) for cell in cells), *([_number(there.loss)] if lossy else []))
     console.print(table)
+
+
+def _labels_told(batch: Batch) -> str:
+    if not batch.positions:
+        return "the label, as the head has it"
+    return "the token after each marked hidden state" if batch.targets is None else "the targets that are learned"
+
+
+def _read_at(found: Inspection, at: Position) -> str:
+    """What stands where a hidden state is read: a token, or what the decoder is fed there."""
+    assert found.batch is not None
+    fed = found.batch.decoder_input_ids
+    if fed is None:
+        return _quoted(found.tokens[at.hidden])
+    return f"begins (id {fed[0]})" if at.hidden == 0 else _quoted(found.tokens[at.token - 1])
 
 
 def _legend(found: Inspection, letters: Mapping[str, str]) -> Text:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lossmith.data.rendered import Encoded
+from lossmith.doctor.inspection import Batch
 from lossmith.doctor.round_trip import runs
 
 _SHOWN = 60
@@ -55,25 +56,38 @@ def against_inputs(
 
 
 def against_batch(
-    row: Mapping[str, Any], positions: Sequence[int], labels: Sequence[int], *, supervise_prompt: bool
+    row: Mapping[str, Any], batch: Batch, *, supervise_prompt: bool, decoder_of_its_own: bool = False
 ) -> list[str]:
-    """A sentence for everything in which the collated batch is not the row shifted by one.
+    """A sentence for everything in which the collated batch is not the row: its ids, its labels, where they stand.
 
-    `positions` are the hidden states that the batch marks, `labels` what they predict.
+    `decoder_of_its_own`: the batch is one of an encoder-decoder, whose decoder is fed the targets shifted by one.
     """
     found = []
+    ids = [*batch.input_ids, *(batch.targets or ())]
+    if (at := _first_difference(ids, row["input_ids"])) is not None:
+        found.append(
+            f"token ids part at token {at}: the batch holds {_at(ids, at)}, the row {_at(row['input_ids'], at)}"
+        )
     expected = {index for start, end in _intervals(row["supervised"]) for index in range(start, end)}
     if supervise_prompt:
         expected |= set(range(row["prompt_length"]))
-    # The first token has no hidden state before it, so nothing predicts it.
-    expected.discard(0)
-    if [position + 1 for position in positions] != sorted(expected):
-        shown = runs([position + 1 for position in positions])
-        found.append(f"the batch supervises the tokens {shown}, the prepared row {runs(sorted(expected))}")
-    after = [row["input_ids"][position + 1] for position in positions]
-    if (at := _first_difference(labels, after)) is not None:
+    if not decoder_of_its_own:
+        # The first token has no hidden state before it, so nothing predicts it.
+        expected.discard(0)
+    tokens = [position.token for position in batch.positions]
+    if tokens != sorted(expected):
+        found.append(f"the batch supervises the tokens {runs(tokens)}, the prepared row {runs(sorted(expected))}")
+    labels = [position.label for position in batch.positions]
+    there = [row["input_ids"][token] for token in tokens if token < len(row["input_ids"])]
+    if (at := _first_difference(labels, there)) is not None:
         found.append(
-            f"the label of position {at} is {_at(labels, at)}, the token after its hidden state is {_at(after, at)}"
+            f"the label of position {at} is {_at(labels, at)}, the token that it should predict is {_at(there, at)}"
+        )
+    fed = batch.decoder_input_ids
+    if fed is not None and (at := _first_difference(fed[1:], (batch.targets or ())[:-1])) is not None:
+        found.append(
+            f"the decoder is fed {_at(fed, at + 1)} at place {at + 1}, the target before it is "
+            f"{_at(batch.targets or (), at)}"
         )
     return found
 

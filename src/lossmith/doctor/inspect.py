@@ -7,23 +7,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lossmith.data.describe import Described
 from lossmith.data.head_template import HeadTemplate
 from lossmith.data.prepare import template_of
 from lossmith.data.retrieval_template import RetrievalTemplate
 from lossmith.data.template import Template
 from lossmith.doctor.agreement import against_batch, against_rendering
+from lossmith.doctor.batch_of_row import Collated, collate_pair, collate_row
 from lossmith.doctor.find_record import Found, find_record
 from lossmith.doctor.inspect_chunks import with_chunks
 from lossmith.doctor.inspect_inputs import with_inputs
-from lossmith.doctor.inspection import Batch, Inspection, Position, TermReading, Token
+from lossmith.doctor.inspection import Inspection, TermReading, Token
 from lossmith.doctor.labelled import SCORED, labelled_of, scored_by, with_scoring
+from lossmith.doctor.pair_round_trip import compare_pair, compare_target
 from lossmith.doctor.record_tokens import rendered_again, row_of, tokens_of
-from lossmith.doctor.round_trip import compare_answer, compare_text
+from lossmith.doctor.round_trip import Comparison, compare_answer, compare_text
 from lossmith.doctor.subject import Progress, Subject, open_subject
 from lossmith.doctor.token_loss import has_model, losses_of
 from lossmith.losses import Objective
-from lossmith.tasks.causal import Collator, collator
-from lossmith.tasks.prepare import prepared_tokenizer
+from lossmith.tasks.prepare import prepared_tokenizer, reads_sources
 
 
 def inspect_record(
@@ -55,7 +57,7 @@ def inspect_record(
     )
     if found.status in ("rejected", "failed"):
         return shown
-    template = template_of(subject.config)
+    template = template_of(subject.config, apart=reads_sources(subject.config))
     if isinstance(template, RetrievalTemplate):
         return with_chunks(shown, subject, found, template)
     if isinstance(template, HeadTemplate):
@@ -64,35 +66,32 @@ def inspect_record(
 
 
 def _with_tokens(shown: Inspection, subject: Subject, found: Found, template: Template) -> Inspection:
-    tokenizer = prepared_tokenizer(subject.prepared)
+    config, prepared, apart = subject.config, subject.prepared, template.sides.apart
+    tokenizer = prepared_tokenizer(prepared)
     fresh, notes = rendered_again(subject, found, template, tokenizer)
     row = found.row if found.row is not None else row_of(fresh, found.record)
     if row is None:
         return replace(shown, notes=[*shown.notes, *notes])
-    objective = Objective(subject.config.objective)
-    collate = collator(objective, tokenizer)
-    collated = collate([row])
-    batch = _batch(collated)
+    objective = Objective(config.objective)
+    collated = (
+        collate_pair(row, objective, tokenizer, config=config, prepared=prepared)
+        if apart
+        else collate_row(row, objective, tokenizer)
+    )
     end_ids = template.stop_ids(tokenizer)
     same_ids = fresh is not None and fresh.encoded.input_ids == row["input_ids"]
-    views = fresh if same_ids else None
-    tokens = tokens_of(row, views, tokenizer, end_ids=end_ids)
-    tokens, terms = _read_by(tokens, batch, objective, collated)
+    tokens = tokens_of(row, fresh if same_ids else None, tokenizer, end_ids=end_ids, apart=apart)
+    tokens, terms = _read_by(tokens, objective, collated)
     wrong = []
     if fresh is not None and found.row is not None:
         wrong = against_rendering(row, fresh.encoded)
     elif fresh is not None and found.status == "dropped" and fresh.encoded.truncation != "dropped":
         wrong = [f"the record has no prepared row, but its {len(row['input_ids'])} tokens would be trained on"]
-    wrong += against_batch(
-        row,
-        [at.hidden for at in batch.positions],
-        [at.label for at in batch.positions],
-        supervise_prompt=collate.supervise_prompt,
-    )
-    labelled = labelled_of(subject.config, subject.prepared, row, tokenizer)
+    wrong += against_batch(row, collated.batch, supervise_prompt=collated.supervise_prompt, decoder_of_its_own=apart)
+    labelled = labelled_of(config, prepared, row, tokenizer)
     tokens = scored_by(tokens, row, labelled)
-    answer, first = _answer_tokens(row, batch, collate)
-    if first:
+    answer, text = _round_trip(row, collated, fresh, tokenizer=tokenizer, end_ids=end_ids)
+    if not apart and _first_is_learned(row):
         notes.append("the first token has no hidden state before it, so it is not learned")
     whole = replace(
         shown,
@@ -108,67 +107,61 @@ def _with_tokens(shown: Inspection, subject: Subject, found: Found, template: Te
         ),
         labelled=labelled,
         terms=terms,
-        answer=compare_answer(row, answer, fresh, tokenizer=tokenizer, end_ids=end_ids),
-        text=compare_text(row["input_ids"], fresh, tokenizer) if fresh is not None else None,
-        batch=batch,
+        answer=answer,
+        text=text,
+        batch=collated.batch,
         disagreements=wrong,
         notes=[*shown.notes, *notes],
     )
-    if subject.run is not None and batch.positions:
-        if has_model(subject.run, subject.config):
-            whole = whole.with_losses(losses_of(subject.run, subject.config, collated, tokenizer=tokenizer))
-            return with_scoring(whole, subject, found)
+    return _with_losses(whole, subject, found, row)
+
+
+def _with_losses(whole: Inspection, subject: Subject, found: Found, row: dict[str, Any]) -> Inspection:
+    """The same with the losses of the run's model, where there is one."""
+    if subject.run is None or whole.batch is None or not whole.batch.positions:
+        return whole
+    if not has_model(subject.run, subject.config):
         return replace(whole, notes=[*whole.notes, "this run has no trained model yet, so no losses are shown"])
-    return whole
-
-
-def _batch(collated: dict[str, Any]) -> Batch:
-    """The collated batch of one row as plain numbers."""
-    spans = collated["spans"]
-    shapes = {
-        name: tuple(collated[name].shape) for name in ("input_ids", "attention_mask", "mask", "labels", "examples")
-    }
-    shapes |= {f"spans.{name}": tuple(numbers.shape) for name, numbers in spans.items()}
-    hidden = collated["mask"][0].nonzero()[:, 0].tolist()
-    items = {name: numbers.tolist() for name, numbers in spans.items()}
-    positions = [
-        Position(place, at, label, example, tuple((name, items[name][place]) for name in items))
-        for place, (at, label, example) in enumerate(
-            zip(hidden, collated["labels"].tolist(), collated["examples"].tolist(), strict=True)
-        )
-    ]
-    return Batch(
-        shapes=shapes,
-        input_ids=tuple(collated["input_ids"][0].tolist()),
-        attention_mask=tuple(collated["attention_mask"][0].tolist()),
-        mask=tuple(collated["mask"][0].tolist()),
-        positions=tuple(positions),
-    )
+    whole = whole.with_losses(losses_of(subject.run, subject.config, subject.prepared, [row]))
+    return with_scoring(whole, subject, found)
 
 
 def _read_by(
-    tokens: Sequence[Token], batch: Batch, objective: Objective, collated: dict[str, Any]
+    tokens: Sequence[Token], objective: Objective, collated: Collated
 ) -> tuple[list[Token], list[TermReading]]:
     """The tokens with what the batch makes of them: labels or not, and the terms that read their positions."""
-    labels = {at.hidden + 1 for at in batch.positions}
+    positions, tensors = collated.batch.positions, collated.tensors
+    labels = {at.token for at in positions}
     read: dict[int, list[str]] = {}
     terms = []
     for term in objective.terms:
-        mask = Objective.of((term,)).reads(collated["labels"], collated["spans"]).tolist()
+        mask = Objective.of((term,)).reads(tensors["labels"], tensors["spans"]).tolist()
         terms.append(TermReading(term.name, term.weight, term.span, sum(mask)))
-        for at, reads in zip(batch.positions, mask, strict=True):
+        for at, reads in zip(positions, mask, strict=True):
             if reads:
-                read.setdefault(at.hidden + 1, []).append(term.name)
+                read.setdefault(at.token, []).append(term.name)
     marked = [
         replace(token, supervised=token.index in labels, terms=tuple(read.get(token.index, ()))) for token in tokens
     ]
     return marked, terms
 
 
-def _answer_tokens(row: dict[str, Any], batch: Batch, collate: Collator) -> tuple[list[int], bool]:
-    """The tokens of the answer as the batch has them, and whether the first token of all is one of them."""
-    answer = [
-        at.hidden + 1 for at in batch.positions if not collate.supervise_prompt or dict(at.spans).get("answer", -1) >= 0
+def _round_trip(
+    row: dict[str, Any], collated: Collated, fresh: Described | None, *, tokenizer: Any, end_ids: Sequence[int]
+) -> tuple[Comparison, Comparison | None]:
+    """The supervised tokens of the batch against the answer, and all tokens against the text."""
+    learned = [
+        at.token
+        for at in collated.batch.positions
+        if not collated.supervise_prompt or dict(at.spans).get("answer", -1) >= 0
     ]
-    first = any(one["start"] == 0 for one in row["supervised"])
-    return ([0, *answer] if first else answer), first
+    if collated.batch.targets is not None:
+        answer = compare_target(row, learned, fresh, tokenizer=tokenizer, end_ids=end_ids)
+        return answer, None if fresh is None else compare_pair(row, fresh, tokenizer)
+    learned = [0, *learned] if _first_is_learned(row) else learned
+    answer = compare_answer(row, learned, fresh, tokenizer=tokenizer, end_ids=end_ids)
+    return answer, None if fresh is None else compare_text(row["input_ids"], fresh, tokenizer)
+
+
+def _first_is_learned(row: dict[str, Any]) -> bool:
+    return any(one["start"] == 0 for one in row["supervised"])

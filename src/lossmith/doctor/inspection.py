@@ -59,10 +59,15 @@ class TermReading:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """One supervised position: the hidden state at token `hidden` predicts `label`, the token after it."""
+    """One supervised position: hidden state `hidden` predicts `label`, which is token `token` of the record.
+
+    A decoder's states stand at the record's tokens, each before the one it predicts; those of an encoder-decoder at
+    what its decoder is fed, from 0.
+    """
 
     position: int
     hidden: int
+    token: int
     label: int
     example: int
     spans: tuple[tuple[str, int], ...]
@@ -70,13 +75,19 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The collated batch of this record alone: shapes by name, its rows of numbers, and its positions in order."""
+    """The collated batch of this record alone: shapes by name, its rows of numbers, and its positions in order.
+
+    Of an encoder-decoder `input_ids` are the source, `targets` what is written, and `decoder_input_ids` what its
+    decoder is fed.
+    """
 
     shapes: dict[str, tuple[int, ...]]
     input_ids: tuple[int, ...]
     attention_mask: tuple[int, ...]
     mask: tuple[bool, ...]
     positions: tuple[Position, ...]
+    targets: tuple[int, ...] | None = None
+    decoder_input_ids: tuple[int, ...] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The batch with the spans of a position by name, -1 where it lies outside of one."""
@@ -144,7 +155,7 @@ class Inspection:
     def with_losses(self, losses: Sequence[float]) -> Inspection:
         """The same with the loss of each position at the token that it predicts."""
         assert self.batch is not None
-        by_token = {at.hidden + 1: loss for at, loss in zip(self.batch.positions, losses, strict=True)}
+        by_token = {at.token: loss for at, loss in zip(self.batch.positions, losses, strict=True)}
         tokens = [replace(token, loss=by_token.get(token.index)) for token in self.tokens]
         broken = sum(not math.isfinite(loss) for loss in losses)
         notes = [*self.notes, *([f"{broken} positions have a loss that is no finite number"] if broken else [])]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lossmith.data.describe import Described, describe
+from lossmith.data.encode import JOINED
 from lossmith.data.head_template import HeadTemplate
 from lossmith.data.records import Record
 from lossmith.data.rejection import RecordError
@@ -39,6 +40,7 @@ def rendered_again(
             truncation=data.truncation,
             predicting=found.split not in ("train", None),
             roles=roles or None,
+            sides=template.sides if isinstance(template, Template) else JOINED,
         )
     except RecordError as error:
         return None, [f"the record could not be rendered again: {error.message}"]
@@ -65,20 +67,29 @@ def row_of(fresh: Described | None, record: Record | None) -> dict[str, Any] | N
 
 
 def tokens_of(
-    row: dict[str, Any], fresh: Described | None, tokenizer: PreTrainedTokenizerBase, *, end_ids: Sequence[int]
+    row: dict[str, Any],
+    fresh: Described | None,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    end_ids: Sequence[int],
+    apart: bool = False,
 ) -> list[Token]:
-    """The row's tokens with their spans; texts and roles from the rendering where there is one."""
+    """The row's tokens with their spans; texts and roles from the rendering where there is one.
+
+    `apart`: the prompt is the source that an encoder reads, the answer the target of its decoder.
+    """
+    asked, answered = ("source", "target") if apart else ("prompt", "answer")
     special = set(tokenizer.all_special_ids)
     answers = _answers(row) if fresh is None else fresh.encoded.supervised
     tokens = []
     for index, number in enumerate(row["input_ids"]):
         interval = next(((a, b) for a, b in answers if a <= index < b), None)
         if interval is not None:
-            role = "end" if number in end_ids and index == interval[1] - 1 else "answer"
+            role = "end" if number in end_ids and index == interval[1] - 1 else answered
         elif number in special:
             role = "special"
         else:
-            role = "prompt" if fresh is None else fresh.tokens[index].role
+            role = asked if fresh is None or apart else fresh.tokens[index].role
         spans = tuple((s["name"], s["item"]) for s in row["spans"] if s["start"] <= index < s["end"])
         if fresh is None:
             tokens.append(Token(index, number, decode([number], tokenizer), None, role, spans=spans))

@@ -80,7 +80,7 @@ def compare_answer(
     first = supervised[0] if supervised else 0
     begins = set(ids[:first]) <= set(tokenizer.all_special_ids)
     if fresh is None:
-        return _against_target(pieces, str(row["target"]), [decode([number], tokenizer) for number in end_ids])
+        return against_target(pieces, str(row["target"]), [decode([number], tokenizer) for number in end_ids])
     rendered, encoded = fresh.rendered, fresh.encoded
     if encoded.truncation in ("cut_prompt", "cut_answer"):
         cut, expected = True, "".join(view.text for a, b in encoded.supervised for view in fresh.tokens[a:b])
@@ -88,10 +88,10 @@ def compare_answer(
         cut, expected = False, "".join(rendered.text[start:end] for start, end in rendered.supervised)
         expected += str(tokenizer.eos_token) if rendered.append_eos else ""
     got = "".join(pieces)
-    return Comparison(_without_own_blanks(got, expected, tokenizer, places=int(begins)), expected, cut=cut)
+    return Comparison(without_own_blanks(got, expected, tokenizer, places=int(begins)), expected, cut=cut)
 
 
-def _against_target(pieces: Sequence[str], target: str, ends: Sequence[str]) -> Comparison:
+def against_target(pieces: Sequence[str], target: str, ends: Sequence[str]) -> Comparison:
     """The last answer against the stored target, which lacks what a template writes before it and blanks after it."""
     *earlier, last = pieces or [""]
     end = next((end for end in ends if last.endswith(end)), None)
@@ -102,22 +102,29 @@ def _against_target(pieces: Sequence[str], target: str, ends: Sequence[str]) -> 
 
 def compare_text(ids: Sequence[int], fresh: Described, tokenizer: PreTrainedTokenizerBase) -> Comparison:
     """All ids, decoded, against the rendered text between the tokens that the encoder adds around it."""
+    cut = fresh.encoded.truncation in ("cut_prompt", "cut_answer")
+    expected = "".join(spelled(fresh.tokens, None if cut else fresh.rendered.text, tokenizer))
+    return Comparison(without_own_blanks(decode(ids, tokenizer), expected, tokenizer), expected, cut=cut)
+
+
+def spelled(views: Sequence[TokenView], text: str | None, tokenizer: PreTrainedTokenizerBase) -> tuple[str, str, str]:
+    """What the tokens of a text should decode to: the tokens added before it, `text`, and those added after it.
+
+    Without `text` the characters that each token says it stands for, for a text of which tokens were cut.
+    """
     special = set(tokenizer.all_special_ids)
-    views = fresh.tokens
 
     def added(view: TokenView) -> bool:
         return view.start == view.end and view.id in special
 
     first = next((i for i, view in enumerate(views) if not added(view)), len(views))
     last = next((i for i in range(len(views), first, -1) if not added(views[i - 1])), first)
-    cut = fresh.encoded.truncation in ("cut_prompt", "cut_answer")
-    middle = "".join(view.text for view in views[first:last]) if cut else fresh.rendered.text
+    middle = "".join(view.text for view in views[first:last]) if text is None else text
     before, after = ("".join(decode([view.id], tokenizer) for view in part) for part in (views[:first], views[last:]))
-    expected = before + middle + after
-    return Comparison(_without_own_blanks(decode(ids, tokenizer), expected, tokenizer), expected, cut=cut)
+    return before, middle, after
 
 
-def _without_own_blanks(
+def without_own_blanks(
     got: str, expected: str, tokenizer: PreTrainedTokenizerBase, *, places: int | None = None
 ) -> str:
     """`got` without the blanks that some tokenizers put before a text and after a special token.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,20 +10,15 @@ import torch
 from torch import Tensor
 
 from lossmith.config.schema import Config
+from lossmith.data.prepare import Prepared
 from lossmith.losses import Objective
 from lossmith.losses.cross_entropy import cross_entropy
-from lossmith.models.base_tokenizer import load_tokenizer
-from lossmith.models.head_check import verify_head
-from lossmith.models.load import load_model
-from lossmith.models.precision import choose_precision
 from lossmith.runs import RunFolder
-from lossmith.tasks.token_forward import TokenForward
 from lossmith.tasks.token_parts import TokenParts
+from lossmith.train.predict import open_model
 from lossmith.train.run import training_state
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
     from lossmith.losses import Statistics
 
 
@@ -32,23 +27,15 @@ def has_model(run: RunFolder, config: Config) -> bool:
     return config.train is None or training_state(run) == "done"
 
 
-def losses_of(
-    run: RunFolder, config: Config, batch: Mapping[str, Any], *, tokenizer: PreTrainedTokenizerBase
-) -> list[float]:
-    """Cross-entropy of every position of a collated batch, in its order."""
-    precision = choose_precision(device=config.train.device if config.train else "auto", dtype=config.model.dtype)
-    model_config = config.model
-    if config.train is not None:
-        model_config = config.model.model_copy(update={"base": str(run.model), "add_tokens": []})
-        tokenizer = load_tokenizer(model_config)
-    loaded = load_model(model_config, tokenizer, precision=precision, seed=config.seed, training=False)
-    batch = _on(batch, precision.device)
-    check = verify_head(loaded.model, batch, autocast=precision.autocast)
-    forward = TokenForward(
-        loaded.model, real_tokens=len(tokenizer), needs_embeddings=False, dense=check.dense is not None
-    )
-    with torch.no_grad(), precision.autocast():
+def losses_of(run: RunFolder, config: Config, prepared: Prepared, rows: Sequence[dict[str, Any]]) -> list[float]:
+    """Cross-entropy of every position of the batch of some rows under a run's model, in its order."""
+    task, loaded, given = open_model(run, config, prepared, allow_other_template=True)
+    forward = task.ready(loaded, rows[0], Objective({"cross_entropy": 1.0}), given).forward
+    # The positions are those of the run's own objective, which may read the prompt, too.
+    batch = _on(task.collator(Objective(config.objective), given)(rows), given.precision.device)
+    with torch.no_grad(), given.precision.autocast():
         parts = forward(loaded.model, batch)
+        assert isinstance(parts, TokenParts), "a task of tokens"
         return position_losses(parts).tolist()
 
 

@@ -23,7 +23,7 @@ from lossmith.runs import write_text
 _SHOWN = 20_000  # tokens drawn
 _LISTED = 2_000  # tokens in the table
 _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
-_ROLES = ("prompt", "text", "pair", "answer", "end", "special", "padding")
+_ROLES = ("prompt", "source", "text", "pair", "answer", "target", "end", "special", "padding")
 
 
 @dataclass(frozen=True)

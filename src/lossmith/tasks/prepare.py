@@ -41,6 +41,11 @@ def starting_model(config: Config) -> ModelConfig:
     return config.model.model_copy(update={"base": base, "adapter": config.model.resolved_adapter})
 
 
+def reads_sources(config: Config) -> bool:
+    """Whether an encoder reads the prompt and a decoder of its own writes the answer."""
+    return config.task.kind == "seq2seq" and is_encoder_decoder(starting_model(config))
+
+
 def needs_tokenizer(config: Config) -> bool:
     """Whether records become tokens: always, but for documents that are cut to sentences, lines or words."""
     return config.task.kind != "retrieval" or config.data.chunks.by == "tokens"
@@ -66,7 +71,7 @@ def prepare_config(config: Config, *, progress: Callable[[int, int | None], None
         config,
         tokenizer_for=tokenizer_for,
         tokenizer_key=tokenizer_key(model, chat_template=CHAT_TEMPLATE) if needs_tokenizer(config) else "",
-        apart=config.task.kind == "seq2seq" and is_encoder_decoder(model),
+        apart=reads_sources(config),
         progress=progress,
     )
     if config.train is not None:

@@ -16,8 +16,9 @@ from lossmith.errors import ConfigError
 from lossmith.losses import Objective, task_span
 from lossmith.models.hidden import unwrap
 from lossmith.models.load import Loaded, load_model
-from lossmith.models.pretrained import SEQ2SEQ, is_encoder_decoder
+from lossmith.models.pretrained import SEQ2SEQ
 from lossmith.tasks.causal import CAUSAL, check_rows, intervals
+from lossmith.tasks.prepare import reads_sources
 from lossmith.tasks.rows import Rows
 from lossmith.tasks.task import Given, Ready, Task
 from lossmith.tasks.token_forward import ready_forward
@@ -122,4 +123,4 @@ ENCODER_DECODER = replace(CAUSAL, check=check, load=load, collator=collator, rea
 
 def task_for(config: Config) -> Task:
     """The pieces for the base that is configured: those of an encoder-decoder, or of a decoder."""
-    return ENCODER_DECODER if is_encoder_decoder(config.model) else CAUSAL
+    return ENCODER_DECODER if reads_sources(config) else CAUSAL
