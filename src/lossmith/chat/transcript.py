@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from lossmith.chat.asking import Reply
 from lossmith.errors import InputError
 from lossmith.runs import write_text
 
-_WRITERS = (".jsonl", ".md")
+_ENDINGS = (".jsonl", ".md")
 
 
 @dataclass
@@ -34,14 +35,18 @@ class Said:
 
 def check_transcript(path: Path) -> Path:
     """The path itself; raises InputError where its ending says no format."""
-    if path.suffix not in _WRITERS:
-        raise InputError(
-            f"{path} says no format of a transcript",
-            got=path.suffix or "no ending",
-            expected=" or ".join(_WRITERS),
-            fix=f"{path.stem}.jsonl",
-        )
+    _check_ending(path.suffix, told=str(path))
     return path
+
+
+def transcript_text(ending: str, said: Sequence[Said], *, system: str | None = None) -> str:
+    """A conversation in the format of a file with this ending; raises InputError for another one.
+
+    >>> transcript_text(".jsonl", [Said({"text": "Salt?"}, seed=3)])
+    '{"asked": {"text": "Salt?"}, "seed": 3, "replies": []}\\n'
+    """
+    _check_ending(ending, told=ending)
+    return _markdown(said, system) if ending == ".md" else _jsonl(said, system)
 
 
 def write_transcript(path: Path, said: Sequence[Said], *, system: str | None = None) -> None:
@@ -49,14 +54,23 @@ def write_transcript(path: Path, said: Sequence[Said], *, system: str | None = N
 
     Raises InputError for another ending, and where the file cannot be written.
     """
-    check_transcript(path)
-    text = _markdown(said, system) if path.suffix == ".md" else _jsonl(said, system)
+    text = transcript_text(path.suffix, said, system=system)
     try:
         write_text(path, text)
     except OSError as error:
         raise InputError(
             f"{path} could not be written: {error.strerror or error}", got=path, expected="a place that can be written"
         ) from error
+
+
+def _check_ending(ending: str, *, told: str) -> None:
+    if ending not in _ENDINGS:
+        raise InputError(
+            f"{told} says no format of a transcript",
+            got=ending or "no ending",
+            expected=" or ".join(_ENDINGS),
+            fix="chat.jsonl, or chat.md to read",
+        )
 
 
 def _jsonl(said: Sequence[Said], system: str | None) -> str:
@@ -95,13 +109,8 @@ def _reply(reply: Mapping[str, Any]) -> list[str]:
 
 def _quoted(text: str) -> str:
     """Text as a block of markdown that nothing in it can leave."""
-    longest = fence = 3
-    run = 0
-    for character in text:
-        run = run + 1 if character == "`" else 0
-        longest = max(longest, run + 1)
-    fence = max(fence, longest)
-    return f"{'`' * fence}text\n{text}\n{'`' * fence}"
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence}text\n{text}\n{fence}"
 
 
 def _cell(text: str) -> str:

@@ -69,7 +69,7 @@ def scored_lines(reply: Reply) -> list[str]:
 def about(reply: Reply) -> list[str]:
     """What is to be said of a reply beside it."""
     cut = [] if reply.finished else [f"cut after {reply.tokens} tokens (max_new_tokens)"]
-    return [*(f"note: {note}" for note in reply.notes), *(f"note: {each}" for each in cut)]
+    return [f"note: {each}" for each in (*reply.notes, *cut)]
 
 
 def shown(text: str) -> str:

@@ -110,6 +110,8 @@ def _beside(reply: Reply, *, quiet: bool) -> None:
     if not quiet:
         for note in about(reply):
             typer.echo(note)
+        if reply.tokens:
+            typer.echo(f"({reply.tokens} tokens)")
 
 
 def _keys() -> KeyBindings:
