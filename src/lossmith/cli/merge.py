@@ -19,6 +19,9 @@ def merge(
     dtype: Annotated[
         str, typer.Option("--dtype", help="float32, bfloat16 or float16; 16 bits take half the room and round.")
     ] = "float32",
+    gguf: Annotated[
+        str | None, typer.Option("--gguf", help="Write a GGUF file beside it, f16 or q8_0: Llama and Qwen families.")
+    ] = None,
     quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
@@ -28,13 +31,20 @@ def merge(
     """
     from lossmith.release.merge import merge as carry_out
 
-    merged = carry_out(run, out=out, dtype=dtype)
+    merged = carry_out(run, out=out, dtype=dtype, gguf=gguf)
     if json_:
-        told = {"path": str(merged.path), "size_bytes": merged.size_bytes, "notes": merged.notes}
+        told = {
+            "path": str(merged.path),
+            "size_bytes": merged.size_bytes,
+            "gguf": None if merged.gguf is None else str(merged.gguf),
+            "notes": merged.notes,
+        }
         typer.echo(json.dumps(told, ensure_ascii=False, indent=1))
     elif not quiet:
         for note in merged.notes:
             typer.echo(note)
         typer.echo(f"merged model: {merged.path} ({merged.size_bytes / 2**20:,.1f} MiB)")
+        if merged.gguf is not None:
+            typer.echo(f"GGUF: {merged.gguf} ({merged.gguf.stat().st_size / 2**20:,.1f} MiB)")
         where = f"{run}" if out is None else f"{out} --against {run}"
         typer.echo(f"lossmith verify {where} compares it with the run")

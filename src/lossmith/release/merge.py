@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,13 @@ class Merged:
     path: Path
     size_bytes: int
     notes: tuple[str, ...]
+    gguf: Path | None = None
 
 
-def merge(run: str | Path, *, out: Path | None = None, dtype: str = "float32") -> Merged:
+def merge(run: str | Path, *, out: Path | None = None, dtype: str = "float32", gguf: str | None = None) -> Merged:
     """Write the model of a run as one whole model; `out` is runs/NAME/merged where it is not given.
+
+    With `gguf`, f16 or q8_0, a GGUF file of a Llama or a Qwen lies beside its weights.
 
     The sum of base and adapter is made in 32 bits, whatever the base is stored in, and rounded once. A base that was
     trained on in 4 bits is loaded again as it is stored. Heads, added tokens, and embeddings that are tied or not stay
@@ -55,8 +58,21 @@ def merge(run: str | Path, *, out: Path | None = None, dtype: str = "float32") -
     _refuse_quantised(source)
     target = out or trained.folder.merged
     _check_target(target)
+    if gguf is not None:
+        from lossmith.release.gguf.write import check_gguf
+
+        check_gguf(stored.folder, gguf)
     with trained.folder.lock():
-        return _merge_into(target, trained, stored, source, dtype=dtype)
+        merged = _merge_into(target, trained, stored, source, dtype=dtype)
+    return merged if gguf is None else _with_gguf(merged, trained, gguf)
+
+
+def _with_gguf(merged: Merged, trained: TrainedRun, matrices: str) -> Merged:
+    from lossmith.release.gguf.write import write_gguf
+
+    path = write_gguf(merged.path, name=trained.name, matrices=matrices)
+    note = f"{path.name} was read back: every tensor, every value within half a step of {matrices}, the tokenizer"
+    return replace(merged, gguf=path, notes=(*merged.notes, note))
 
 
 def _merge_into(target: Path, trained: TrainedRun, stored: Stored, source: Source, *, dtype: str) -> Merged:
