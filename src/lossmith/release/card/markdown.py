@@ -17,7 +17,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     >>> print(table([{"what": "a | b", "n": 2}]))
     | what | n |
     |:--|--:|
-    | a \\\\| b | 2 |
+    | a \\| b | 2 |
     """
     if not rows:
         return ""
