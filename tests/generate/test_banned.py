@@ -77,7 +77,7 @@ def random_answers(tokenizer, restriction, *, rows: int, steps: int, seed: int) 
     """Answers drawn evenly from the tokens that stay open, as a model without any sense would write them."""
     draw = torch.Generator().manual_seed(seed)
     end = tokenizer.eos_token_id
-    processor = Restricted(restriction, Place(0, steps, (end,)))
+    processor = Restricted([restriction], Place(0, steps, (end,)))
     ids = torch.zeros((rows, 0), dtype=torch.int64)
     # Pieces of the phrases come up as often as all others together.
     likely = torch.zeros(len(tokenizer))
@@ -214,5 +214,5 @@ def test_where_nothing_may_follow_the_answer_ends():
         def may_end(self, state):
             return False
 
-    scores = Restricted(Nothing(), Place(0, 4, (1,)))(torch.zeros((2, 0), dtype=torch.int64), torch.zeros((2, 6)))
+    scores = Restricted([Nothing()], Place(0, 4, (1,)))(torch.zeros((2, 0), dtype=torch.int64), torch.zeros((2, 6)))
     assert scores.isfinite().tolist() == [[False, True, False, False, False, False]] * 2

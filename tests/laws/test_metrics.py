@@ -38,6 +38,9 @@ RECIPES = {
     "quantity_accuracy",
     "quantity_score",
 }
+STRUCTURE = {"json_valid", "schema_valid", "field_f1"}
+# What `recipes` keep to.
+SCHEMA = {"type": "object", "required": ["ingredients", "instructions"]}
 CLASSES = {
     *("accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "f1_macro", "f1_micro", "mcc"),
     *("fpr", "fnr", "tpr", "selection_rate"),
@@ -73,7 +76,8 @@ def recipes(seed: int, size: int = 14) -> list[str]:
 
 
 def score(row, predictions, targets):
-    return row.load()(*({"prediction": predictions, "target": targets}[column] for column in row.columns))
+    held = {"prediction": predictions, "target": targets, "schema": [SCHEMA] * len(predictions)}
+    return row.load()(*(held[column] for column in row.columns))
 
 
 def nearness(row, value: float) -> float:
@@ -82,9 +86,9 @@ def nearness(row, value: float) -> float:
 
 
 def test_the_table_holds_these_metrics():
-    assert set(TEXTS) == TEXT | RECIPES
+    assert set(TEXTS) == TEXT | RECIPES | STRUCTURE
     assert set(OUTCOMES) == CLASSES | GROUPS
-    assert len(METRICS) == 19 + 23 + 19
+    assert len(METRICS) == 22 + 23 + 19
 
 
 @every_metric

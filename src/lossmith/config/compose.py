@@ -20,6 +20,8 @@ from lossmith.errors import ConfigError, nearest, unknown_name
 
 GROUPS = ("model", GENERATION)
 DEFAULT = "default"
+# Keys of `data` whose `${` is their own.
+_TEXTS = ("template", "answer_schema")
 
 
 @dataclass(frozen=True)
@@ -261,12 +263,12 @@ def _nothing_to_delete(override: Override, values: Mapping[str, Any]) -> ConfigE
 
 
 def _resolved(values: dict[str, Any]) -> dict[str, Any]:
-    """Resolve `${...}`, but never inside the text of a template."""
+    """Resolve `${...}`, but never inside the text of a template or a schema."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     data = dict(values.get("data") or {})
-    template = data.pop("template", None)
+    texts = {key: data.pop(key) for key in _TEXTS if data.get(key) is not None}
     try:
         resolved = OmegaConf.to_container(OmegaConf.create({**values, "data": data}), resolve=True)
     except OmegaConfBaseException as error:
@@ -274,8 +276,8 @@ def _resolved(values: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(resolved, dict):
         raise TypeError("a configuration is a mapping")
     out = {str(key): value for key, value in resolved.items()}
-    if template is not None:
-        out["data"]["template"] = template
+    if texts:
+        out["data"] |= texts
     elif "data" not in values:
         out.pop("data")
     return out

@@ -171,6 +171,10 @@ class DataConfig(Group):
     template: dict[str, Any] | str | None = Field(
         None, description="{prompt, answer}, {messages: [...]}, {text}, or a file"
     )
+    answer_schema: dict[str, Any] | None = Field(
+        None,
+        description="JSON schema that answers keep to: a file, module:name of a pydantic class, or the schema itself",
+    )
     template_kwargs: dict[str, Any] = Field(
         default_factory=dict, description="arguments of the chat template, enable_thinking among them"
     )

@@ -14,6 +14,7 @@ REPLACED_WHOLE = (
     ("objective",),
     ("data", "fields"),
     ("data", "template"),
+    ("data", "answer_schema"),
     ("data", "files"),
     ("data", "pairs"),
     ("evaluate", "threshold"),

@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lossmith.answer_schema import load_schema
 from lossmith.config.compose import Composed, compose
 from lossmith.config.generate import check_custom
 from lossmith.config.objective import BY_TASK, WrittenTerm, check_objective, written_terms
 from lossmith.config.retrieval import check_retrieval
 from lossmith.config.schema import Config
 from lossmith.config.seq2seq import check_seq2seq
+from lossmith.config.structure import check_structure
 from lossmith.errors import ConfigError, nearest, unknown_name
 from lossmith.names import METRICS, TASKS, find_loss, find_metric, import_from, known_metric
 
@@ -60,10 +62,11 @@ def check(composed: Composed) -> Config:
 
     from lossmith.config.explain import explain
 
+    values = _with_schema(composed.values)
     try:
-        config = Config.model_validate(composed.values)
+        config = Config.model_validate(values)
     except ValidationError as error:
-        raise explain(error, composed.values) from None
+        raise explain(error, values) from None
     if config.task.kind not in TASKS:
         raise unknown_name("task", config.task.kind, TASKS, where="task.kind")
     check_objective(config.objective, TASKS[config.task.kind], config.task.method)
@@ -78,6 +81,7 @@ def check(composed: Composed) -> Config:
     check_retrieval(config)
     check_seq2seq(config)
     check_custom(config.generate, trusted=config.model.trust_remote_code)
+    check_structure(config)
     weighed = [term.where for term in written_terms(config.objective) if term.weights_by and term.weight]
     if weighed and config.data.group is None:
         raise ConfigError(
@@ -91,6 +95,15 @@ def check(composed: Composed) -> Config:
             find_metric(metric, where="evaluate.metrics")
     _check_best_metric(config)
     return config
+
+
+def _with_schema(values: dict[str, Any]) -> dict[str, Any]:
+    """The schema of answers in place of where it lies: what a run was made with stays with the run."""
+    data = values.get("data")
+    given = data.get("answer_schema") if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not isinstance(given, str | Mapping):
+        return values
+    return {**values, "data": {**data, "answer_schema": load_schema(given)}}
 
 
 def _check_frozen(config: Config) -> None:

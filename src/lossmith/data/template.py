@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from lossmith.answer_schema import parse_answer
 from lossmith.config.data import Truncation
 from lossmith.data.chat_template import (
     Chat,
@@ -27,7 +28,7 @@ from lossmith.data.rendered import Encoded, Rendered
 from lossmith.data.template_form import ChatMessages, Form, OwnMessages, PlainText, PromptAnswer, read_form
 from lossmith.data.tokenizer_facts import end_id, tokenizer_facts
 from lossmith.data.turns import Conversation, read_messages, write_messages
-from lossmith.errors import ConfigError, DataError
+from lossmith.errors import ConfigError, DataError, InputError
 from lossmith.spans.characters import CharSpan, check_name, number_items
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class TemplateConfig(Protocol):
     template_date: str
     turns: Literal["all", "last"]
     messages: str | None
+    answer_schema: dict[str, Any] | None
     spans: dict[str, Any]
     special_tokens_in_text: Literal["reject", "keep"]
     end_of_cut_answer: Literal["drop", "keep"]
@@ -55,7 +57,7 @@ class Template:
 
     `arguments` go to the chat template; `day` is the date it prints; `field_spans` names spans that records carry as
     offsets. With `keep_special_tokens` a field may hold the text of a special token. `sides`: how prompt and answer
-    stand to each other.
+    stand to each other. With a `schema` every answer has to keep to it.
 
     >>> template = Template(read_form({"prompt": "Cook {{ title }}: ", "answer": "{{ steps | join(' ') }}"}))
     >>> sorted(template.variables)
@@ -69,18 +71,20 @@ class Template:
     field_spans: frozenset[str] = frozenset()
     keep_special_tokens: bool = False
     sides: Sides = JOINED
+    schema: Mapping[str, Any] | None = None
 
     @classmethod
     def from_config(cls, data: TemplateConfig) -> Template:
         """The template of a `data` group; raises ConfigError, naming the key, for what cannot be carried out."""
         return cls(
-            form=read_form(data.template, own_messages=data.messages is not None),
+            form=read_form(data.template, own_messages=data.messages is not None, schema=data.answer_schema),
             arguments=check_template_kwargs(data.template_kwargs),
             turns=data.turns,
             day=check_date(data.template_date),
             field_spans=frozenset(check_name(name, where="data.spans") for name in data.spans),
             keep_special_tokens=data.special_tokens_in_text == "keep",
             sides=Sides(keep_end=data.end_of_cut_answer == "keep"),
+            schema=data.answer_schema,
         )
 
     def of_pairs(self, *, apart: bool, target_length: int) -> Template:
@@ -134,9 +138,18 @@ class Template:
         """The record as training text, with its answer and spans in characters.
 
         Raises RecordError for a record that cannot be used (a field is missing or holds a special token, the answer is
-        empty) and DataError for a template that no record could be trained on.
+        empty or breaks the schema) and DataError for a template that no record could be trained on.
         """
-        record = BareRecord(record) if isinstance(record, Mapping) else record
+        rendered = self._render(BareRecord(record) if isinstance(record, Mapping) else record, tokenizer)
+        if self.schema is not None:
+            try:
+                parse_answer(rendered.target, self.schema)
+            except InputError as error:
+                told = error.message.removeprefix("unparsable answer: ")
+                raise RecordError(f"the answer does not keep to data.answer_schema: {told}") from None
+        return rendered
+
+    def _render(self, record: RecordLike, tokenizer: PreTrainedTokenizerBase) -> Rendered:
         if self.writes_chat:
             return render_conversation(self._conversation(record, tokenizer), self._chat(tokenizer))
         texts, spans = self._join(record, tokenizer, self.form.parts)

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from lossmith.answer_schema import shaped_answer
 from lossmith.data.environment import Part, compile_part
 from lossmith.errors import ConfigError, nearest
 
@@ -68,10 +69,16 @@ class OwnMessages:
 Form = PromptAnswer | PlainText | ChatMessages | OwnMessages
 
 
-def read_form(template: Mapping[str, Any] | str | Path | None, *, own_messages: bool = False) -> Form:
+def read_form(
+    template: Mapping[str, Any] | str | Path | None,
+    *,
+    own_messages: bool = False,
+    schema: Mapping[str, Any] | None = None,
+) -> Form:
     """The form that `data.template` has.
 
-    A text is the path of a file: YAML or JSON with one of the forms, anything else (.jinja, .txt) as plain text.
+    A text is the path of a file: YAML or JSON with one of the forms, anything else (.jinja, .txt) as plain text. Where
+    the answer is left out, it is the one that a `schema` of answers shapes.
     Raises ConfigError for an unknown key, a missing half, a file that is not there, messages without an answer.
 
     >>> read_form({"text": "{{ abstract }}"}).parts[0].label
@@ -87,9 +94,11 @@ def read_form(template: Mapping[str, Any] | str | Path | None, *, own_messages: 
             fix="leave one of them out: data.template=null where a column holds the messages",
         )
     if isinstance(template, (str, Path)):
-        template = _read_file(Path(template))
+        template = read_template_file(Path(template))
     if not isinstance(template, Mapping):
         raise ConfigError("data.template is none of its forms", got=repr(template)[:80], expected=_FORMS)
+    if schema is not None:
+        template = _answered(template, schema)
     keys = {str(key) for key in template}
     for key in sorted(keys - set(_KEYS)):
         near = nearest(key, _KEYS)
@@ -110,6 +119,17 @@ def read_form(template: Mapping[str, Any] | str | Path | None, *, own_messages: 
     )
 
 
+def _answered(template: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The template with the answer of a schema, where it has none of its own."""
+    if set(template) == {"prompt"}:
+        return {**template, "answer": shaped_answer(schema)}
+    messages = template.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    if isinstance(messages, list) and isinstance(last, Mapping) and last.get("role") != "assistant":
+        return {**template, "messages": [*messages, {"role": "assistant", "content": shaped_answer(schema)}]}
+    return template
+
+
 def read_head_form(template: Mapping[str, Any] | str | Path | None, *, own_messages: bool = False) -> tuple[Part, ...]:
     """The text, or the text and its pair, of a classification by a head.
 
@@ -126,7 +146,7 @@ def read_head_form(template: Mapping[str, Any] | str | Path | None, *, own_messa
             fix='a head reads a text: data.template={text: "{{ text }}"}',
         )
     if isinstance(template, (str, Path)):
-        template = _read_file(Path(template))
+        template = read_template_file(Path(template))
     if not isinstance(template, Mapping):
         raise ConfigError("data.template is none of its forms", got=repr(template)[:80], expected=_HEAD_FORMS)
     keys = [str(key) for key in template]
@@ -166,7 +186,11 @@ def _read_messages(messages: Any) -> Iterable[tuple[str, Mapping[str, Part]]]:
     return read
 
 
-def _read_file(path: Path) -> Any:
+def read_template_file(path: Path) -> Any:
+    """What a file holds that `data.template` names: YAML or JSON as it is, anything else as plain text.
+
+    Raises ConfigError where it cannot be read.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:

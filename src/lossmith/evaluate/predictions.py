@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -72,6 +73,21 @@ class Predictions:
         return Classes.from_json(self.facts["classes"]) if self.facts.get("classes") else None
 
     @cached_property
+    def answer_schema(self) -> dict[str, Any]:
+        """The JSON schema that answers keep to.
+
+        Raises InputError where the file names none.
+        """
+        held = (self.table.schema.metadata or {}).get(b"answer_schema")
+        if held is None:
+            raise InputError(
+                f"{self.where} names no schema that answers keep to",
+                expected="predictions of a run with data.answer_schema, which the asked metric reads",
+                fix="data.answer_schema=schema.json, or another metric",
+            )
+        return dict(json.loads(held))
+
+    @cached_property
     def outcomes(self) -> Outcomes:
         """What was true and what was said of each record.
 
@@ -90,8 +106,11 @@ class Predictions:
     def column(self, name: str) -> list[Any]:
         """A column as a list; the prediction of a failed row is None, whatever text it holds.
 
-        Raises InputError where the file lacks the column, DataError where a record has no target.
+        `schema` is the JSON schema that answers keep to, the same for every record. Raises InputError where the file
+        lacks the column, DataError where a record has no target.
         """
+        if name == "schema":
+            return [self.answer_schema] * len(self)
         if name not in self.table.column_names:
             raise InputError(
                 f"{self.where} has no column '{name}'",

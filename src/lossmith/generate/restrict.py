@@ -50,15 +50,16 @@ class Place:
 
 
 class Restricted(LogitsProcessor):
-    """A restriction on every row of a batch, whichever rows beams go on with."""
+    """Restrictions on every row of a batch, whichever rows beams go on with."""
 
-    def __init__(self, restriction: Restriction, place: Place) -> None:
-        self._restriction = restriction
+    def __init__(self, restrictions: Sequence[Restriction], place: Place) -> None:
+        self._restrictions = restrictions
         self._place = place
-        self._states: dict[tuple[int, ...], Any] = {(): restriction.start()}
+        self._begun = tuple(one.start() for one in restrictions)
+        self._states: dict[tuple[int, ...], tuple[Any, ...] | None] = {}
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """(rows, tokens) ids and (rows, vocab) scores to scores of -inf where the restriction forbids."""
+        """(rows, tokens) ids and (rows, vocab) scores to scores of -inf where a restriction forbids."""
         if input_ids.shape[1] < self._place.width:
             return scores
         answers = [tuple(row) for row in input_ids[:, self._place.width :].tolist()]
@@ -67,15 +68,16 @@ class Restricted(LogitsProcessor):
         allowed = np.stack([self._allowed(answer, scores.shape[1]) for answer in answers])
         return scores.masked_fill(~torch.from_numpy(allowed).to(scores.device), -torch.inf)
 
-    def _state(self, answer: tuple[int, ...]) -> Any:
+    def _state(self, answer: tuple[int, ...]) -> tuple[Any, ...] | None:
+        """What the restrictions know of an answer, None where it has ended."""
         known = len(answer)
-        while answer[:known] not in self._states and known:
+        while known and answer[:known] not in self._states:
             known -= 1
-        state = self._states[answer[:known]] if known or () in self._states else self._restriction.start()
+        state = self._states[answer[:known]] if known else self._begun
         for token in answer[known:]:
             if state is None or token in self._place.end_ids:
                 return None
-            state = self._restriction.after(state, token)
+            state = tuple(one.after(own, token) for one, own in zip(self._restrictions, state, strict=True))
         return state
 
     def _allowed(self, answer: tuple[int, ...], width: int) -> np.ndarray:
@@ -83,14 +85,17 @@ class Restricted(LogitsProcessor):
         state = self._states[answer]
         if state is None:
             return np.ones(width, dtype=bool)
-        found = self._restriction.open(state, last=len(answer) + 1 >= self._place.steps)[:width]
+        last = len(answer) + 1 >= self._place.steps
+        each = list(zip(self._restrictions, state, strict=True))
+        found = np.logical_and.reduce([one.open(own, last=last) for one, own in each])[:width]
         allowed = np.zeros(width, dtype=bool)
         allowed[: len(found)] = found
+        may_end = all(one.may_end(own) for one, own in each)
         # Where nothing may follow, ending is the lesser evil: a row without any token left could not be decoded.
-        allowed[list(self._place.end_ids)] = self._restriction.may_end(state) or not allowed.any()
+        allowed[list(self._place.end_ids)] = may_end or not allowed.any()
         return allowed
 
 
 def restricted(restrictions: Sequence[Restriction], place: Place) -> list[LogitsProcessor]:
-    """A processor for each restriction."""
-    return [Restricted(one, place) for one in restrictions]
+    """One processor for all of them, none where there are none."""
+    return [Restricted(restrictions, place)] if restrictions else []

@@ -17,10 +17,14 @@ _BLANK = "▁"
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """`tokens` by id: what a token adds to a text, empty for special ones, which a decoded text leaves out."""
+    """`tokens` by id: what a token adds to a text, empty for special ones, which a decoded text leaves out.
+
+    With `blank_first` the first token of a text begins with a blank that decoding takes away.
+    """
 
     tokens: tuple[bytes, ...]
     special: frozenset[int]
+    blank_first: bool = False
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -55,7 +59,8 @@ def _read(tokenizer: Any) -> Vocabulary:
     for text, token in tokenizer.get_vocab().items():
         if token not in special:
             tokens[token] = added[token].encode() if token in added else read(text)
-    return Vocabulary(tuple(tokens), special)
+    begun = list(tokenizer("a", add_special_tokens=False)["input_ids"])
+    return Vocabulary(tuple(tokens), special, bool(begun) and tokens[begun[0]][:1] == b" ")
 
 
 def _reader(tokenizer: Any) -> Any:

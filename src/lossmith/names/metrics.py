@@ -113,6 +113,29 @@ METRICS: Mapping[str, MetricRow] = {
             "as quantity_accuracy, within 10 % counting 1 and within 20 % counting .5",
             "no matched ingredient has a quantity in its target",
         ),
+        _text(
+            "json_valid",
+            "up",
+            "share of predictions that are one JSON value and nothing else",
+            module="structure",
+            columns=("prediction",),
+            interval="wilson",
+        ),
+        _text(
+            "schema_valid",
+            "up",
+            "share of predictions that keep to data.answer_schema",
+            module="structure",
+            columns=("prediction", "schema"),
+            interval="wilson",
+        ),
+        _text(
+            "field_f1",
+            "up",
+            "mean F1 of fields: paths through the JSON object with the values at their ends",
+            module="structure",
+            undefined="no target is JSON",
+        ),
         *CLASS_METRICS,
     )
 }

@@ -18,7 +18,7 @@ from lossmith.generate.likelihood import log_likelihoods
 from lossmith.labels import Classes
 from lossmith.losses import Objective
 from lossmith.models.load import Loaded
-from lossmith.tasks.causal import CAUSAL
+from lossmith.tasks.causal import CAUSAL, answers_in
 from lossmith.tasks.classified import DEFAULT_THRESHOLD, Decision, Scored, schema_of, told_of
 from lossmith.tasks.predictions_file import table_of_rows, write_rows
 from lossmith.tasks.rows import Rows
@@ -92,7 +92,7 @@ def by_json(loaded: Loaded, rows: Rows, given: Given, progress: Progress | None)
     schema = answer_schema(list(words.values()), list(given.config.task.answer))
     of_word = {word: name for name, word in words.items()}
     scores = label_likelihoods(loaded, rows, given, None)
-    texts = CAUSAL.answers(loaded, rows, given, progress)
+    texts = answers_in(schema, loaded, rows, given=given, progress=progress)
     assert len(of_word) == len(classes), "preparation refuses two classes of the same words"
     for (number, text, failed), (logits, unscored) in zip(texts, scores, strict=True):
         reason = failed or unscored

@@ -113,14 +113,16 @@ def answers(
     loaded: Loaded, rows: Rows, given: Given, progress: Progress | None
 ) -> Iterator[tuple[int, str, str | None]]:
     """Generated text of every row."""
+    return answers_in(given.config.data.answer_schema, loaded, rows, given=given, progress=progress)
+
+
+def answers_in(
+    schema: Any, loaded: Loaded, rows: Rows, *, given: Given, progress: Progress | None
+) -> Iterator[tuple[int, str, str | None]]:
+    """Generated text of every row, where `generate.constrained` asks for it in the form of a schema."""
+    config = given.config
     return decode_rows(
-        loaded.model,
-        given.tokenizer,
-        rows,
-        how=given.config.generate,
-        end_ids=loaded.end_ids,
-        seed=given.config.seed,
-        progress=progress,
+        loaded, given.tokenizer, rows, how=config.generate, seed=config.seed, schema=schema, progress=progress
     )
 
 
@@ -134,6 +136,6 @@ CAUSAL = Task(
     count=count,
     ready=ready,
     answers=answers,
-    write=lambda rows, made, path, *_: write_texts(rows, made, path),
-    table=lambda rows, made, *_: table_of_texts(rows, made),
+    write=lambda rows, made, path, given, _: write_texts(rows, made, path, schema=given.config.data.answer_schema),
+    table=lambda rows, made, given, _: table_of_texts(rows, made, schema=given.config.data.answer_schema),
 )

@@ -16,6 +16,7 @@ from lossmith.data.chat_template import CHAT_TEMPLATE
 from lossmith.data.normalize import steps_of
 from lossmith.errors import ConfigError
 from lossmith.evaluate.asked import check_asked
+from lossmith.generate.constrained import require_llguidance
 from lossmith.generate.settings import check_settings
 from lossmith.models.scratch import check_scratch
 from lossmith.train.arguments import check_names as check_train_names
@@ -55,6 +56,8 @@ def check_names(config: Config) -> None:
     """
     check_asked(config)
     check_settings(config.generate.settings())
+    if config.generate.constrained:
+        require_llguidance()
     steps_of(config.data.normalize)
     if config.model.is_scratch:
         check_scratch(config.model, chat_template=CHAT_TEMPLATE)
