@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import logsumexp
@@ -77,7 +77,8 @@ class LabelWriter:
         decision = self.decision.of(self.writer.stored.criterion(question))
         if self.answers.schema is None:
             return decided(logits, self.classes, decision, notes=notes)
-        written = self.writer.answer(question, how=how, seed=seed, tell=tell)
+        writer = replace(self.writer, schema=self.answers.schema)
+        written = writer.answer(question, how=how, seed=seed, tell=tell)
         return self._read(written, decided(logits, self.classes, decision))
 
     def _read(self, written: Reply, scored: Reply) -> Reply:

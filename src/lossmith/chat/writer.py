@@ -27,7 +27,7 @@ class Writer:
     """Text in, text out, rendered by the template of its run, or plainly where no run tells one.
 
     `longest`: tokens of a prompt, beyond which it is cut as in prediction; None where the model's positions alone
-    bound it.
+    bound it. `schema`: what answers keep to where they are constrained, if not that of its run.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Writer:
     longest: int | None = None
     notes: tuple[str, ...] = ()
     criteria: Mapping[str, str] = field(default_factory=dict)
+    schema: Mapping[str, Any] | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -77,7 +78,9 @@ class Writer:
                     eos_token_ids=self.loaded.end_ids,
                     pad_token_id=self.tokenizer.pad_token_id,
                     seed=seed,
-                    restrictions=restrictions_for(how, self.tokenizer),
+                    restrictions=restrictions_for(
+                        how, self.tokenizer, schema=self.schema or self.stored.config.data.answer_schema
+                    ),
                     watch=None if pieces is None else lambda _, written: pieces(self._without_end(written)),
                 )
             )
