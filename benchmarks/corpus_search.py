@@ -2,8 +2,9 @@
 
 python benchmarks/corpus_search.py [--chunks 1000000] [--width 384] [--queries 8] [--k 10] [--threads 2] [--json FILE]
 
-FAISS is no dependency: `pip install faiss-cpu` beside lossmith. Each side is given what a run has: the store's memory map. What FAISS builds counts, since every run has queries and
-often documents of its own; its search alone is told beside it. Chunks lie around centres, as those of texts do.
+FAISS is no dependency: `pip install faiss-cpu` beside lossmith. Each side is given what a run has: the store's memory
+map. What FAISS builds counts, since every run has queries and often documents of its own; its search alone is told
+beside it. Chunks lie around centres, as those of texts do.
 """
 
 from __future__ import annotations
