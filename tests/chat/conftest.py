@@ -33,6 +33,15 @@ SHAPES = {
         "classification",
         ["task.method=label_words", "data.label=fresh", "data.template={prompt: '{{ use }} is ', answer: '{{ label_word }}'}", "objective={cross_entropy: 1}"],
     ),
+    "json": (
+        "classification",
+        [
+            "task.method=json_answer", "data.label=fresh", "objective={cross_entropy: 1}", "generate.max_new_tokens=4",
+            "data.template={prompt: '{{ use }} ', answer: '{\"classification\": \"{% span \"classification\" %}{{ label_word | json_text }}{% endspan %}\"}'}",
+        ],
+    ),
+    "messages": ("causal", ["data.messages=messages"]),
+    "adapter": ("causal", ["data.template={prompt: '{{ herb }}: ', answer: '{{ use }}'}", "train.learning_rate=0.01"]),
     "documents": (
         "retrieval",
         ["data.template={text: '{{ use }}'}", "data.label=fresh", "data.chunks={by: words, size: 3, overlap: 0}", "task.queries=2", "task.k=2", "model=tfidf-svd", "model.hidden_size=8"],
@@ -49,6 +58,10 @@ def herbs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "dish": f"soup {number}",
             "use": f"Use {HERBS[number % 5]} {'fresh from the pot' if number % 2 else 'dried over winter'}, number {number}.",
             "fresh": "yes" if number % 2 else "no",
+            "messages": [
+                {"role": "user", "content": f"{HERBS[number % 5]}?"},
+                {"role": "assistant", "content": f"In soup {number}."},
+            ],
         }
         for number in range(40)
     ]
@@ -66,7 +79,10 @@ def runs_of(herbs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
         def of(kind: str) -> str:
             if not (folder / kind).exists():
                 task, more = SHAPES[kind]
-                bare = [each for each in SMALL if task != "retrieval" or not each.startswith(("model.", "data.max"))]
+                loaded = task == "retrieval" or kind == "adapter"
+                bare = [each for each in SMALL if not loaded or not each.startswith("model.")]
+                if kind == "adapter":
+                    more = [*more, f"model.base={of('chat')}/model"]
                 train(task, [*bare, f"data.files={herbs}", f"runs_dir={folder}", f"name={kind}", *more], quiet=True)
             return str(folder / kind)
 

@@ -7,10 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from lossmith.chat.asking import Answerer
-from lossmith.chat.session import OWN, Session, voices_of, with_setting
+from lossmith.chat.session import OWN, Session, read_settings, voices_of, with_setting
 from lossmith.config.compose import group_names
 from lossmith.config.generation_presets import GROUP
 from lossmith.errors import InputError, unknown_name
@@ -79,13 +77,7 @@ def _preset(session: Session, words: Sequence[str]) -> str:
 def _set(session: Session, words: Sequence[str]) -> str:
     if not words:
         raise InputError("nothing is set", got="no setting", expected="temperature=0.8, top_p=0.9 and the like")
-    changes = {}
-    for word in words:
-        key, sign, value = word.partition("=")
-        if not sign:
-            raise InputError(f"'{word}' sets nothing", got=word, expected=f"{word}=VALUE")
-        changes[key.removeprefix("generate.")] = yaml.safe_load(value)
-    session.voices = with_setting(session.voices, changes)
+    session.voices = with_setting(session.voices, read_settings(words))
     return _show(session, ())
 
 

@@ -104,8 +104,8 @@ def _required_config(place: Place) -> Config:
     if place.config is None:
         raise InputError(
             f"nothing says how {place.name} cuts documents to chunks",
-            got="a model folder without its run",
-            expected="a run folder, or the model folder inside it",
+            got="a model of an older version, without its run",
+            expected="a run folder, or a model folder whose lossmith.json says it",
         )
     return place.config
 

@@ -13,6 +13,7 @@ from lossmith.errors import InputError
 from lossmith.models.stored import Stored, stored_at
 from lossmith.release.run_model import facts_of, run_of
 from lossmith.runs import RunFolder, open_run
+from lossmith.tasks.asked_config import read_asked
 from lossmith.train.run import training_state
 
 
@@ -20,8 +21,9 @@ from lossmith.train.run import training_state
 class Place:
     """A model in its place.
 
-    `config` is that of its run, None where no run is known; `facts` are what is kept beside the model: the hash of its
-    template, classes, how scores decide. `is_base`: the run has trained nothing, and asks its base as it is.
+    `config` is that of its run, or what was written of it beside the model, None where nothing is known; `facts` are
+    what is kept beside the model: the hash of its template, classes, how scores decide. `is_base`: the run has trained
+    nothing, and asks its base as it is.
     """
 
     name: str
@@ -46,8 +48,9 @@ def find_place(name: str) -> Place:
         return _of_run(name, open_run(folder))
     stored = stored_at(name)
     run = run_of(stored.folder) if stored.hub_name is None else None
-    config = None if run is None else load_run_config(run.config)
-    return Place(name, stored, config, _facts(run, stored))
+    facts = _facts(run, stored)
+    config = read_asked(facts) if run is None else load_run_config(run.config)
+    return Place(name, stored, config, facts)
 
 
 def _of_run(name: str, run: RunFolder) -> Place:

@@ -222,3 +222,22 @@ def with_setting(voices: Sequence[Voice], changes: Mapping[str, Any]) -> list[Vo
     for voice in changed:
         voice.how()
     return changed
+
+
+def read_settings(words: Sequence[str]) -> dict[str, Any]:
+    """Settings written as KEY=VALUE, in GenerationConfig's names.
+
+    Raises InputError for what is not written so.
+
+    >>> read_settings(["temperature=0.8", "generate.do_sample=true"])
+    {'temperature': 0.8, 'do_sample': True}
+    """
+    import yaml
+
+    found = {}
+    for word in words:
+        key, sign, value = word.partition("=")
+        if not sign or not key:
+            raise InputError(f"'{word}' sets nothing", got=word, expected="KEY=VALUE, as temperature=0.8")
+        found[key.removeprefix("generate.")] = yaml.safe_load(value)
+    return found

@@ -29,6 +29,9 @@ def chat(  # noqa: PLR0913 (each option of a command is a parameter)
         list[str] | None,
         typer.Option("--preset", help="Generation preset, by name or file; several answer side by side."),
     ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A single setting of generation, as temperature=0.8.")
+    ] = None,
     system: Annotated[str | None, typer.Option("--system", help="What a conversation begins with.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the first answer, where answers are drawn.", min=0)] = 0,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
@@ -47,16 +50,19 @@ def chat(  # noqa: PLR0913 (each option of a command is a parameter)
 
     Example: lossmith chat runs/dreams --preset long-form --once "I was flying over the sea"
     """
-    from lossmith.chat.session import open_session
+    from lossmith.chat.session import open_session, read_settings, with_setting
     from lossmith.chat.transcript import check_transcript
-    from lossmith.cli.chat_screen import ask_once
+    from lossmith.cli.chat_screen import ask_once, load_quietly
 
     if save is not None:
         check_transcript(save)
     asked = _asked(once, lines)
+    load_quietly(quiet)
     session = open_session(
         models, preset or [], system=system, seed=seed, device=device, allow_other_template=allow_other_template
     )
+    if set_:
+        session.voices = with_setting(session.voices, read_settings(set_))
     failed = False
     if asked is None:
         from lossmith.cli.chat_terminal import talk

@@ -15,6 +15,14 @@ from lossmith.cli.visible_text import visible
 _EVIDENCE = 5
 
 
+def load_quietly(quiet: bool) -> None:
+    """Show no bars of loaded weights where nobody looks at them."""
+    if quiet or not sys.stderr.isatty():
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()
+
+
 def ask_once(session: Session, questions: Sequence[str], *, as_json: bool, quiet: bool) -> bool:
     """Ask each question and print what is said: text alone where one voice answers; true where a reply failed.
 

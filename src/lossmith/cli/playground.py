@@ -32,9 +32,11 @@ def playground(
 
     Example: lossmith playground runs/dreams runs/dreams-long --port 8017
     """
+    from lossmith.cli.chat_screen import load_quietly
     from lossmith.playground.server import PlaygroundServer
     from lossmith.playground.table import Table, found_runs
 
+    load_quietly(quiet)
     table = Table.of(runs or found_runs(runs_dir), device=device, seed=seed)
     with PlaygroundServer(table, port=port) as server:
         typer.echo(server.url)

@@ -24,6 +24,7 @@ from lossmith.models.save import save_model
 from lossmith.models.sentencepiece_file import copy_sentencepiece
 from lossmith.names import load_attribute
 from lossmith.runs import FACTS_FILE, RunFolder, write_json
+from lossmith.tasks.asked_config import ASKED, asked_config
 from lossmith.tasks.prepare import prepared_tokenizer, starting_model
 from lossmith.tasks.references import asked_rows
 from lossmith.tasks.rows import Rows, sample
@@ -266,7 +267,7 @@ def save(trainer: ObjectiveTrainer, loaded: Loaded, run: RunFolder, *, prepared:
     """Write model/ as a whole: its presence says that training is done."""
     if not trainer.is_world_process_zero():
         return
-    facts: dict[str, Any] = {"template_hash": prepared.template_hash}
+    facts: dict[str, Any] = {"template_hash": prepared.template_hash, ASKED: asked_config(config)}
     if prepared.classes is not None:
         facts["classes"] = prepared.classes.as_json()
 

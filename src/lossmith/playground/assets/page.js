@@ -35,14 +35,20 @@ function ticked(id) {
   return [...at(id).querySelectorAll("input:checked")].map((box) => box.value);
 }
 
-function choice(name, note) {
+// What the names of all models begin with says nothing of one.
+function short(name) {
+  const parts = offered.models.map((one) => one.split("/").slice(0, -1).join("/"));
+  const shared = parts.every((part) => part === parts[0]) && parts[0] ? `${parts[0]}/` : "";
+  return name.startsWith(shared) ? name.slice(shared.length) : name;
+}
+
+function choice(name, shown) {
   const label = make("label", undefined, "choice");
   const box = make("input");
   box.type = "checkbox";
   box.value = name;
-  const words = make("span", name);
-  if (note) words.append(" ", make("small", note));
-  label.append(box, words);
+  label.title = name;
+  label.append(box, make("span", shown));
   return label;
 }
 
@@ -58,8 +64,8 @@ function number(name) {
 
 async function begin() {
   offered = await (await call("/offered")).json();
-  at("models").replaceChildren(...offered.models.map((name) => choice(name)));
-  at("presets").replaceChildren(...offered.presets.map((name) => choice(name)));
+  at("models").replaceChildren(...offered.models.map((name) => choice(name, short(name))));
+  at("presets").replaceChildren(...offered.presets.map((name) => choice(name, name)));
   at("settings").replaceChildren(...offered.settings.map(number));
   at("seed").value = offered.seed;
   at("state").textContent = `${offered.models.length} models`;
@@ -79,7 +85,7 @@ async function pick() {
     const found = (await (await call("/pick", { models: names })).json()).models;
     if (mine !== picks) return;
     models = found;
-    at("state").textContent = models.map((one) => `${one.name}: ${one.kind}`).join(", ") || "no model is picked";
+    at("state").textContent = models.map((one) => `${short(one.name)}: ${one.kind}`).join(", ") || "no model is picked";
     tell(models.flatMap((one) => one.notes).join("\n"));
     drawFields();
   } catch (problem) {
@@ -134,7 +140,8 @@ function card(round, name) {
   if (!round.cards.has(name)) {
     const drawn = make("section", undefined, "voice running");
     const text = make("p", "", "text");
-    drawn.append(make("h2", name), text);
+    drawn.append(make("h2", short(name)), text);
+    drawn.title = name;
     round.voices.append(drawn);
     round.cards.set(name, { drawn, text });
   }
