@@ -19,6 +19,7 @@ from lossmith.data.audit.table import audit_table
 from lossmith.evaluate.rows import comparison_rows, figure_rows
 from lossmith.names.metrics import compares_groups
 
+RESPELLED_SHOWN = 12
 _UNBOUNDED = 10_000
 
 
@@ -91,6 +92,8 @@ def print_audit(audit: Mapping[str, Any]) -> None:
     print_rows([dict(zip(head, line, strict=True)) for line in lines])
     if put := audit.get("assembled"):
         typer.echo(f"{put['documents']} documents put together from {put['rows']} rows")
+    if respelled := audit.get("respelled"):
+        typer.echo(f"uk_spelling: {_respelled(respelled)}")
     for name, table in (("group", group_table(audit)), ("criterion", criterion_table(audit))):
         if table:
             head, *lines = table
@@ -98,6 +101,12 @@ def print_audit(audit: Mapping[str, Any]) -> None:
             print_rows(rows, title=f"labels by {name}: train / validation / test")
     for sentence in audit["warnings"]:
         typer.echo(f"warning: {sentence}", err=True)
+
+
+def _respelled(words: Sequence[Mapping[str, Any]]) -> str:
+    told = ", ".join(f"{word['from']} > {word['to']} ({word['times']})" for word in words[:RESPELLED_SHOWN])
+    more = len(words) - RESPELLED_SHOWN
+    return told + (f", and {more} more in audit.json" if more > 0 else "")
 
 
 @contextmanager

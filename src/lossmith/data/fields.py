@@ -51,7 +51,8 @@ def to_record(
     its criterion. Raises RecordError where a column that the record needs is missing or of the wrong type.
     """
     values = parse_columns(row, data)
-    steps = steps_of(data.normalize)
+    respelled: list[tuple[str, str]] = []
+    steps = steps_of(data.normalize, respelled=respelled)
     own = {name: _required(values, column) for name, column in data.fields.items()}
     fields: Mapping[str, Any] = own or dict(values)
     if row.criterion is not None:
@@ -76,6 +77,7 @@ def to_record(
         label=label,
         weight=None if data.weight is None else _weight(_required(values, data.weight), data.weight),
         unaligned=tuple(name for name, span in spans.items() if span is None),
+        respelled=respelled,
         file=file,
         line=row.line,
     )

@@ -6,8 +6,10 @@ import html
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from lossmith.data.british import to_british
 from lossmith.errors import unknown_name
 
 Step = Callable[[str], str]
@@ -17,6 +19,7 @@ _BLANK_LINES = re.compile(r"\n{3,}")
 _URL = re.compile(r"(?:https?://|www\.)\S+")
 _USER = re.compile(r"(?<![\w@])@\w+")
 _QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'})
+UK_SPELLING = "uk_spelling"
 _KEPT_CONTROLS = "\t\n"
 
 
@@ -40,18 +43,20 @@ STEPS: Mapping[str, Step] = {
     "remove_control": _remove_control,
     "mask_urls": lambda text: _URL.sub("<url>", text),
     "mask_users": lambda text: _USER.sub("<user>", text),
+    UK_SPELLING: to_british,
 }
 
 
-def steps_of(names: Sequence[str]) -> tuple[Step, ...]:
-    """The functions of the named steps, in order.
+def steps_of(names: Sequence[str], *, respelled: list[tuple[str, str]] | None = None) -> tuple[Step, ...]:
+    """The functions of the named steps, in order; `respelled` is told each word that `uk_spelling` changes.
 
     Raises InputError for an unknown name, with the nearest one.
     """
     for name in names:
         if name not in STEPS:
             raise unknown_name("text step", name, STEPS, where="data.normalize")
-    return tuple(STEPS[name] for name in names)
+    telling = partial(to_british, changed=respelled)
+    return tuple(telling if name == UK_SPELLING else STEPS[name] for name in names)
 
 
 def normalize(value: Any, steps: Sequence[Step]) -> Any:

@@ -52,7 +52,8 @@ class Record:
 
     `fields` holds the names that the template reads; `spans` gives, by span name, the field and the half-open
     character intervals in it. `label` is a class's name or a 0 or 1 for each label where the task is a classification,
-    else the cell as it is. `unaligned` names the spans whose tokens do not stand in their field.
+    else the cell as it is. `unaligned` names the spans whose tokens do not stand in their field; `respelled` are the
+    words, as (from, to), that `uk_spelling` has changed.
     """
 
     id: str
@@ -67,5 +68,6 @@ class Record:
     label: Any = None
     weight: float | None = None
     unaligned: Sequence[str] = ()
+    respelled: Sequence[tuple[str, str]] = ()
     file: str = ""
     line: int = 0

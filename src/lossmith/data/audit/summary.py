@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lossmith.data.audit.labels import label_counts, label_warnings
 from lossmith.data.audit.overlap import add_near_duplicates, overlap_warnings, overlaps
 from lossmith.data.audit.tally import Tally
+from lossmith.data.normalize import UK_SPELLING
 from lossmith.data.plan import Plan
 from lossmith.data.records import SPLITS
 from lossmith.data.rejected import Rejections
@@ -58,6 +60,8 @@ def summarise(
     }
     if plan.data.assemble is not None:
         audit["assembled"] = {key: plan.scan.assembled.get(key, 0) for key in ("rows", "documents", "tied")}
+    if UK_SPELLING in plan.data.normalize:
+        audit["respelled"] = _respelled(tallies)
     if plan.labelling is not None and classes is not None:
         audit["labels"] = label_counts(tallies, plan.labelling, classes.names)
         add_near_duplicates(audit, tallies)
@@ -71,6 +75,12 @@ def summarise(
         *overlap_warnings(audit),
     ]
     return audit
+
+
+def _respelled(tallies: Mapping[str, Tally]) -> list[dict[str, Any]]:
+    """Every word that was spelled otherwise, what it became and how often, the most frequent first."""
+    counts = sum((tally.respelled for tally in tallies.values()), Counter[tuple[str, str]]())
+    return [{"from": was, "to": became, "times": times} for (was, became), times in counts.most_common()]
 
 
 def _set_aside(plan: Plan) -> dict[str, int]:

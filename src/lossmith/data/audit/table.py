@@ -10,6 +10,13 @@ from lossmith.data.records import SPLITS
 
 Row = tuple[str, ...]
 
+# Counts that have a row where they are not all 0.
+_COUNTED = (
+    ("repeated", "repeated by weight"),
+    ("documents", "documents"),
+    ("clusters", "clusters"),
+    ("respelled", "words in another spelling"),
+)
 _QUANTILES = "p50 / p90 / p99 / max"
 
 
@@ -29,7 +36,7 @@ def audit_table(audit: Mapping[str, Any]) -> list[Row]:
     if audit.get("generates", True):
         rows[3:3] = [row("supervised tokens", lambda split: _shared(split["supervised_tokens"], split["tokens"]))]
         rows[5:5] = [row("end of answer supervised", lambda split: _shared(split["end_supervised"], split["records"]))]
-    for key, what in (("repeated", "repeated by weight"), ("documents", "documents"), ("clusters", "clusters")):
+    for key, what in _COUNTED:
         if any(split.get(key) for split in splits):
             rows.append((what, *(_count(split.get(key, 0)) for split in splits)))
     for policy in sorted({policy for split in splits for policy in split["truncation"]}):

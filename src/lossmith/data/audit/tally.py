@@ -56,6 +56,7 @@ class Tally:
         self._prompts = array("Q")
         self._clusters = array("Q")
         self.unaligned: Counter[str] = Counter()
+        self.respelled: Counter[tuple[str, str]] = Counter()
         self.labels: dict[str | None, Counter[Label]] = {}
         self.criteria: dict[str, Counter[Label]] = {}
         self.compared: list[tuple[str, str]] | None = []
@@ -77,6 +78,7 @@ class Tally:
         self.records += 1
         self.repeated += copies - 1
         self.unaligned.update(record.unaligned)
+        self.respelled.update(record.respelled)
         if self._judged is not None:
             self._add_judged(record, copies)
         if record.cluster is not None:
@@ -179,6 +181,7 @@ class Tally:
                 }
                 for name in names
             },
+            **({"respelled": self.respelled.total()} if self.respelled else {}),
             **({"documents": len(self._plain)} if self._paired else {}),
             **({"chunks": self._chunk_facts()} if self._chunks else {}),
         }
