@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,9 @@ from lossmith.models.source import MODEL_FILE, Source, find_source
 from lossmith.models.stored import Stored, load_stored, stored_model
 from lossmith.release.run_model import TrainedRun, facts_of, trained_run
 from lossmith.runs import FACTS_FILE, read_json, write_json
+from lossmith.train.progress import log_to
+
+logger = logging.getLogger("lossmith")
 
 
 @dataclass(frozen=True)
@@ -62,9 +66,12 @@ def merge(run: str | Path, *, out: Path | None = None, dtype: str = "float32", g
         from lossmith.release.gguf.write import check_gguf
 
         check_gguf(stored.folder, gguf)
-    with trained.folder.lock():
+    with trained.folder.lock(), log_to(trained.folder.log, quiet=True):
         merged = _merge_into(target, trained, stored, source, dtype=dtype)
-    return merged if gguf is None else _with_gguf(merged, trained, gguf)
+        done = merged if gguf is None else _with_gguf(merged, trained, gguf)
+        for note in done.notes:
+            logger.info("%s: %s", target, note)
+    return done
 
 
 def _with_gguf(merged: Merged, trained: TrainedRun, matrices: str) -> Merged:
