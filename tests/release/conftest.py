@@ -141,3 +141,15 @@ def trained(place: Path, base) -> Callable[[str], Path]:
         return made[name]
 
     return of
+
+
+@pytest.fixture(scope="session")
+def merged_of(place: Path, trained) -> Callable[[str], Path]:
+    """The merged model of a run, made once; tests read it."""
+    from lossmith.release.merge import merge
+
+    def of(name: str) -> Path:
+        folder = place / "merged" / name
+        return folder if folder.exists() else merge(trained(name), out=folder).path
+
+    return of

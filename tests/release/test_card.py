@@ -14,7 +14,6 @@ import lossmith
 from lossmith.models.adapters import quiet_peft
 from lossmith.release.card.markdown import table
 from lossmith.release.card.model_card import model_card
-from lossmith.release.merge import merge
 from lossmith.release.run_model import trained_run
 
 
@@ -80,9 +79,9 @@ def test_the_head_of_the_card_is_what_a_hub_reads(told, tmp_path):
 
 @pytest.mark.parametrize("name", ["plain", "pairs", "classes", "pooled"])
 @pytest.mark.parametrize("is_merged", [False, True])
-def test_the_code_for_using_it_runs_as_it_stands(trained, told, tmp_path, monkeypatch, name, is_merged):
+def test_the_code_for_using_it_runs_as_it_stands(trained, merged_of, monkeypatch, name, is_merged):
     run = trained(name)
-    folder = merge(run, out=tmp_path / "merged").path if is_merged else run / "model"
+    folder = merged_of(name) if is_merged else run / "model"
     card = card_of(run, folder, name=str(folder))
     code = re.search(r"```python\n(.*?)\n```", card, re.DOTALL)
     assert code is not None

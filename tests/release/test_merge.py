@@ -28,13 +28,13 @@ def examined(run: Path, copy: Path, **more) -> dict:
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_every_kind_of_model_says_the_same_when_it_is_merged(trained, tmp_path, name):
-    merged = merge(trained(name), out=tmp_path / "merged")
-    found = examined(trained(name), merged.path)
+def test_every_kind_of_model_says_the_same_when_it_is_merged(trained, merged_of, name):
+    folder = merged_of(name)
+    found = examined(trained(name), folder)
     assert found["complaints"] == []
     assert found["drift"]["logits"] < 1e-5
     assert found["drift"]["probes"] == len(FIXED) == found["drift"]["same_tokens"]
-    assert not (merged.path / "adapter_config.json").exists()
+    assert not (folder / "adapter_config.json").exists()
     wrote = found["drift"]["asked_to_write"]
     assert wrote == (0 if name in ("classes", "pooled") else len(FIXED))
 
@@ -47,33 +47,33 @@ def test_the_adapter_was_not_without_effect(trained, base):
         assert found["complaints"]
 
 
-def test_embeddings_stay_tied_or_apart(trained, tmp_path):
+def test_embeddings_stay_tied_or_apart(merged_of):
     held = {}
     for name in ("tokens", "tokens-untied", "head-of-its-own", "whole-embedding"):
-        folder = merge(trained(name), out=tmp_path / name).path
+        folder = merged_of(name)
         config = json.loads((folder / "config.json").read_text())
         held[name] = (config["tie_word_embeddings"], "lm_head.weight" in load_file(folder / "model.safetensors"))
     tied, apart = (True, False), (False, True)
     assert held == {"tokens": tied, "tokens-untied": apart, "head-of-its-own": apart, "whole-embedding": tied}
 
 
-def test_rows_of_added_tokens_and_heads_are_those_that_trained(trained, tmp_path, base):
+def test_rows_of_added_tokens_and_heads_are_those_that_trained(merged_of):
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    folder = merge(trained("tokens"), out=tmp_path / "tokens").path
+    folder = merged_of("tokens")
     known = AutoTokenizer.from_pretrained(folder)
     rows = load_file(folder / "model.safetensors")["model.embed_tokens.weight"]
     assert rows.shape[0] >= len(known)
     assert known("<dish>")["input_ids"] == [known.get_vocab()["<dish>"]]
-    classes = merge(trained("classes"), out=tmp_path / "classes").path
+    classes = merged_of("classes")
     head = AutoModelForSequenceClassification.from_pretrained(classes)
     assert set(head.config.id2label.values()) == {"sweet", "savoury"}
     assert json.loads((classes / "lossmith.json").read_text())["classes"]["names"]
 
 
-def test_sixteen_bits_round_once_and_drift_within_their_tolerance(trained, tmp_path):
+def test_sixteen_bits_round_once_and_drift_within_their_tolerance(trained, merged_of, tmp_path):
     run = trained("plain")
-    exact = load_file(merge(run, out=tmp_path / "exact").path / "model.safetensors")
+    exact = load_file(merged_of("plain") / "model.safetensors")
     for name, dtype in (("bfloat16", torch.bfloat16), ("float16", torch.float16)):
         merged = merge(run, out=tmp_path / name, dtype=name)
         for weight, value in load_file(merged.path / "model.safetensors").items():
@@ -132,18 +132,15 @@ def test_what_has_no_model_of_its_own_is_refused(trained, tmp_path):
         merge(trained("plain"), dtype="fp8")
 
 
-@pytest.fixture(scope="module")
-def spoilt(trained, tmp_path_factory) -> Path:
-    """A merged model in which one weight was changed."""
-    folder = merge(trained("plain"), out=tmp_path_factory.mktemp("spoilt") / "merged").path
+def test_one_changed_weight_is_found_by_the_verb(command, trained, merged_of, tmp_path, monkeypatch):
+    folder = tmp_path / "spoilt"
+    shutil.copytree(merged_of("plain"), folder)
     weights = load_file(folder / "model.safetensors")
     weights["model.layers.1.mlp.up_proj.weight"][3, 5] += 0.05
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    return folder
-
-
-def test_one_changed_weight_is_found_by_the_verb_in_a_fresh_process(command, trained, spoilt):
-    done = command("verify", spoilt, "--against", trained("plain"))
+    # The same work in this process; below it is done in one of its own.
+    monkeypatch.setattr("lossmith.release.verify._in_a_fresh_process", examine)
+    done = command("verify", folder, "--against", trained("plain"))
     assert done.code == 1
     assert "logits" in done.out
     assert "is not the model of" in done.err
@@ -163,8 +160,9 @@ def test_the_verbs_merge_and_verify_a_run(command, trained):
     assert command("merge", run, "--dtype", "int4").code == 2
 
 
-def test_files_beside_the_weights_are_held_against_the_run_too(trained, tmp_path, monkeypatch):
-    run, folder = trained("plain"), merge(trained("plain"), out=tmp_path / "merged").path
+def test_files_beside_the_weights_are_held_against_the_run_too(trained, merged_of, tmp_path, monkeypatch):
+    run, folder = trained("plain"), tmp_path / "merged"
+    shutil.copytree(merged_of("plain"), folder)
     facts = json.loads((folder / "lossmith.json").read_text())
     facts["template_hash"], facts["merged"]["trained"] = "other", "other"
     (folder / "lossmith.json").write_text(json.dumps(facts))
@@ -182,9 +180,9 @@ def test_files_beside_the_weights_are_held_against_the_run_too(trained, tmp_path
         found.require()
 
 
-def test_what_cannot_be_compared_is_told(trained, tmp_path):
+def test_what_cannot_be_compared_is_told(trained, merged_of, tmp_path):
     with pytest.raises(InputError, match="not known here"):
-        verify(merge(trained("plain"), out=tmp_path / "merged").path)
+        verify(merged_of("plain"))
     with pytest.raises(InputError, match="no merged model yet"):
         verify(trained("pairs"))
     with pytest.raises(InputError, match="is no folder"):
