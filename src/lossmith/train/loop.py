@@ -36,6 +36,7 @@ from lossmith.train.arguments import (
     own_scheduler,
     training_arguments,
 )
+from lossmith.train.checkpoint_space import check_space
 from lossmith.train.checkpoints import (
     clear_leftovers,
     complete_checkpoints,
@@ -44,6 +45,7 @@ from lossmith.train.checkpoints import (
     step_of,
 )
 from lossmith.train.facts import objective_facts
+from lossmith.train.learning_rate import doubts_of_rate, moved_by
 from lossmith.train.measure import measure_answers
 from lossmith.train.preflight import (
     Plan,
@@ -75,7 +77,11 @@ def build_trainer(
     written = Objective(config.objective, tile_bytes=train.tile_mib * 2**20 if train.tile_mib else None)
     objective, counted = task.weigh(written, given)
     rows = training_rows(prepared, train, seed=config.seed, columns=task.columns)
-    doubtful = (*without_gradient(objective.terms), *corrected_twice(train.sampler, written_terms(config.objective)))
+    doubtful = (
+        *without_gradient(objective.terms),
+        *corrected_twice(train.sampler, written_terms(config.objective)),
+        *doubts_of_rate(train, moved_by(config)),
+    )
     for sentence in (*task.check(objective, rows, given), *doubtful):
         warn(sentence)
     drawing = _drawing(run, train, prepared)
@@ -84,6 +90,7 @@ def build_trainer(
     seed_everything(config.seed)
     loaded = task.load(starting_model(config), given, True)
     _say((*precision.notes, *loaded.notes), (*precision.warnings, *loaded.warnings), warn=warn)
+    check_space(run, train, plan, loaded.model)
     if train.gradient_checkpointing:
         enable_gradient_checkpointing(loaded.model)
     ready = task.ready(loaded, rows["train"][0], objective, given)
