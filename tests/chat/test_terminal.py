@@ -21,29 +21,27 @@ def test_a_session_from_the_first_question_to_the_transcript(
     command = [sys.executable, "-m", "lossmith.cli", "chat", runs_of("pairs"), "--device", "cpu"]
     with Terminal(command, folder=tmp_path) as terminal:
         assert "seq2seq" in terminal.wait("Enter asks")
-        terminal.wait("herb>")
-        terminal.type("/set max_new_tokens=6\r")
-        terminal.wait("seed of the next answer: 0")
-        terminal.type(f"basil{ALT_ENTER}and thyme\r")
-        terminal.wait("tokens)")
-        terminal.type("/presett beams\r")
-        terminal.wait("did you mean '/preset'")
-        terminal.type("/set top_p=0.5\r")
-        terminal.wait("nothing is sampled")
-        terminal.type("/preset greedy sampling\r")
-        terminal.wait("(sampling)")
-        terminal.type(f"{UP * 4}\r")
-        terminal.wait("and thyme")
+
+        def type_at(sign: str, keys: str, shows: str) -> str:
+            # Before the sign is there the terminal would take the keys itself.
+            terminal.wait(sign)
+            terminal.type(keys)
+            return terminal.wait(shows)
+
+        type_at("herb>", "/set max_new_tokens=6\r", "seed of the next answer: 0")
+        type_at("herb>", f"basil{ALT_ENTER}and thyme\r", "tokens)")
+        type_at("herb>", "/presett beams\r", "did you mean '/preset'")
+        type_at("herb>", "/set top_p=0.5\r", "nothing is sampled")
+        type_at("herb>", "/preset greedy sampling\r", "(sampling)")
+        type_at("herb>", f"{UP * 4}\r", "and thyme")
         terminal.wait("(greedy):")
         terminal.wait("(sampling):")
         terminal.wait("tokens)")
-        terminal.type(f"/model {runs_of('head')}\r")
+        type_at("herb>", f"/model {runs_of('head')}\r", "now: ")
+        type_at("use>", "Use mint\r", "predicted: ")
+        type_at("use>", "/save talk.jsonl\r", "3 questions")
+        type_at("use>", "/save talk.md\r", "3 questions")
         terminal.wait("use>")
-        terminal.type("Use mint\r")
-        terminal.wait("predicted: ")
-        for ending in ("jsonl", "md"):
-            terminal.type(f"/save talk.{ending}\r")
-            terminal.wait("3 questions")
         terminal.type(CTRL_D)
         assert terminal.leaves() == 0
     said = [json.loads(line) for line in (tmp_path / "talk.jsonl").read_text().splitlines()]

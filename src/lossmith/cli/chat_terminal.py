@@ -110,7 +110,7 @@ def _beside(reply: Reply, *, quiet: bool) -> None:
     if not quiet:
         for note in about(reply):
             typer.echo(note)
-        if reply.tokens:
+        if reply.text is not None:
             typer.echo(f"({reply.tokens} tokens)")
 
 
