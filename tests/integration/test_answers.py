@@ -170,6 +170,21 @@ def test_what_cannot_be_parsed_is_a_failed_row_with_its_text(predicted):
         assert row["label"] in ("good", "bad")
 
 
+def test_constrained_answers_are_all_parsed_however_little_was_learnt(predicted):
+    pytest.importorskip("llguidance", reason="llguidance is not installed; pip install lossmith[structured]")
+    run = predicted("object", 1)
+    free = rows_of(run)
+    path = lossmith.predict(run, ["generate.constrained=true", "generate.max_new_tokens=150"])
+    rows = pq.read_table(path).to_pylist()
+    lossmith.predict(run)
+    assert [row["id"] for row in rows] == [row["id"] for row in free]
+    whole = [row for row in rows if row["error"] is None]
+    assert whole, [row["error"] for row in rows]
+    # A reason has no bound in this schema, so it may be cut; the class is always one of the words.
+    assert all(row["prediction"].startswith('{"classification": "') for row in rows)
+    assert {row["predicted"] for row in whole} <= {"good", "bad"}
+
+
 def test_a_term_may_read_a_key_of_the_answer(predicted, workplace, records):
     own = [f"data.files={records}", f"task.prompts={workplace / 'prompts.yaml'}", "task.strategy=object"]
     objective = "objective={cross_entropy: 0.5, focal: {weight: 0.5, span: classification}, entropy_penalty: {weight: 0.1, span: why}}"

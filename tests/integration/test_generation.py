@@ -82,3 +82,98 @@ def test_a_task_that_writes_nothing_has_no_presets():
     for preset in ("classification", "retrieval"):
         with pytest.raises(InputError, match="for a task that writes its answers"):
             check_sweep(load_config(preset), {})
+
+
+# -- answers that keep to a schema ----------------------------------------------------------------------------------
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "kind": {"enum": ["soup", "bread"]},
+        "lines": {"type": "array", "items": {"type": "string", "maxLength": 6}, "maxItems": 2},
+        "eggs": {"type": "integer", "minimum": 0, "maximum": 9},
+    },
+    "required": ["kind", "lines"],
+    "additionalProperties": False,
+}
+PYDANTIC = """
+from typing import Annotated, Literal
+from pydantic import BaseModel, ConfigDict, Field
+
+class Dish(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    kind: Literal["soup", "bread"]
+    lines: Annotated[list[Annotated[str, Field(max_length=6)]], Field(max_length=2)]
+    eggs: Annotated[int, Field(ge=0, le=9)] = 0
+"""
+
+
+@pytest.fixture(scope="module")
+def dishes(workplace: Path) -> Path:
+    file = workplace / "dishes.jsonl"
+    rows = [
+        {"name": f"dish {n}", "kind": ("soup", "bread")[n % 2], "lines": ["salt", "½ egg"][: n % 3], "eggs": n % 10}
+        for n in range(80)
+    ]
+    del rows[3]["eggs"]
+    file.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {**rows[0], "kind": "stone"}]))
+    return file
+
+
+def given(dishes: Path, workplace: Path, schema: object, *more: str) -> list[str]:
+    return [
+        *SHRUNK, "data.template={prompt: 'Cook {{ name }}: '}", f"data.answer_schema={schema}", f"data.files={dishes}",
+        "data.max_rejected=0.05", f"runs_dir={workplace / 'runs'}", "data.limit=null", *more,
+    ]  # fmt: skip
+
+
+def test_one_schema_shapes_checks_constrains_and_scores(workplace: Path, dishes: Path):
+    file = workplace / "dish.json"
+    file.write_text(json.dumps(SCHEMA))
+    asked = ["evaluate.metrics=[schema_valid, json_valid, field_f1]", "generate.max_new_tokens=200"]
+    run = lossmith.run("causal", given(dishes, workplace, file, "name=dishes", *asked, "generate.constrained=true"))
+    file.unlink()
+    rejected = [json.loads(line) for line in (run / "rejected.jsonl").read_text().splitlines()]
+    assert [row["line"] for row in rejected] == [81]
+    assert rejected[0]["reason"] == "the answer does not keep to data.answer_schema"
+    assert "'kind' is none of soup, bread" in rejected[0]["detail"]
+
+    rows = pq.read_table(run / "predictions" / "test.parquet").to_pylist()
+    assert all(row["target"] == json.dumps(json.loads(row["target"]), ensure_ascii=False) for row in rows)
+    assert all(set(json.loads(row["prediction"])) >= {"kind", "lines"} for row in rows)
+    metrics = json.loads((run / "metrics.json").read_text())["metrics"]
+    assert metrics["schema_valid"]["value"] == metrics["json_valid"]["value"] == 1.0
+    assert 0 < metrics["field_f1"]["value"] < 1
+
+    # The same model without the constraint writes what is no JSON: rows are kept, and the metric says what breaks.
+    lossmith.predict(run, ["generate.constrained=false"])
+    free = lossmith.evaluate(run)["metrics"]
+    assert free["schema_valid"]["value"] == free["field_f1"]["value"] == 0.0
+    assert free["schema_valid"]["n"] == len(rows)
+    assert free["schema_valid"]["notes"][0].startswith("6 of 6 break the schema: ")
+
+
+def test_a_pydantic_class_gives_the_schema(workplace: Path, dishes: Path, monkeypatch: pytest.MonkeyPatch):
+    (workplace / "dish_types.py").write_text(PYDANTIC)
+    monkeypatch.syspath_prepend(str(workplace))
+    prepared = lossmith.prepare("causal", given(dishes, workplace, "dish_types:Dish"))
+    rows = pq.read_table(prepared["folder"] / "train.parquet").to_pylist()
+    assert {"kind", "lines", "eggs"} >= {span["name"] for row in rows for span in row["spans"]} >= {"lines", "eggs"}
+    assert any("eggs" not in json.loads(row["target"]) for row in rows) or len(rows) < 79
+    assert all(json.loads(row["target"])["kind"] in ("soup", "bread") for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides", "said"),
+    [
+        ("causal", ["generate.constrained=true"], "needs a schema that answers keep to"),
+        ("causal", ["data.answer_schema=nowhere.json"], "is no file"),
+        ("causal", ["data.answer_schema={type: objekt}"], "is no JSON schema"),
+        ("classification", ["data.answer_schema={type: object}"], "this task tells classes"),
+    ],
+)
+def test_a_schema_that_cannot_be_is_refused(preset: str, overrides: list[str], said: str):
+    from lossmith.config.load import load_config
+
+    with pytest.raises(ConfigError, match=said):
+        load_config(preset, overrides)
