@@ -77,8 +77,10 @@ def test_the_head_of_the_card_is_what_a_hub_reads(told, tmp_path):
     }
 
 
-@pytest.mark.parametrize("name", ["plain", "pairs", "classes", "pooled"])
-@pytest.mark.parametrize("is_merged", [False, True])
+@pytest.mark.parametrize(
+    ("name", "is_merged"),
+    [("plain", True), ("pairs", False), ("classes", False), ("classes", True), ("pooled", False)],
+)
 def test_the_code_for_using_it_runs_as_it_stands(trained, merged_of, monkeypatch, name, is_merged):
     run = trained(name)
     folder = merged_of(name) if is_merged else run / "model"

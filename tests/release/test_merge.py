@@ -138,7 +138,7 @@ def test_one_changed_weight_is_found_by_the_verb(command, trained, merged_of, tm
     weights = load_file(folder / "model.safetensors")
     weights["model.layers.1.mlp.up_proj.weight"][3, 5] += 0.05
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    # The same work in this process; below it is done in one of its own.
+    # In this process; a model that was published is verified in one of its own.
     monkeypatch.setattr("lossmith.release.verify._in_a_fresh_process", examine)
     done = command("verify", folder, "--against", trained("plain"))
     assert done.code == 1
@@ -147,7 +147,9 @@ def test_one_changed_weight_is_found_by_the_verb(command, trained, merged_of, tm
     assert "1e-04 is allowed" in done.err
 
 
-def test_the_verbs_merge_and_verify_a_run(command, trained):
+def test_the_verbs_merge_and_verify_a_run(command, trained, monkeypatch):
+    # In this process; a model that was published is verified in one of its own.
+    monkeypatch.setattr("lossmith.release.verify._in_a_fresh_process", examine)
     run = trained("tokens")
     done = command("merge", run)
     assert done.code == 0, done.err
