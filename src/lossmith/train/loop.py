@@ -77,12 +77,7 @@ def build_trainer(
     written = Objective(config.objective, tile_bytes=train.tile_mib * 2**20 if train.tile_mib else None)
     objective, counted = task.weigh(written, given)
     rows = training_rows(prepared, train, seed=config.seed, columns=task.columns)
-    doubtful = (
-        *without_gradient(objective.terms),
-        *corrected_twice(train.sampler, written_terms(config.objective)),
-        *doubts_of_rate(train, moved_by(config)),
-    )
-    for sentence in (*task.check(objective, rows, given), *doubtful):
+    for sentence in (*task.check(objective, rows, given), *_doubts(train, config, objective)):
         warn(sentence)
     drawing = _drawing(run, train, prepared)
     plan = plan_steps(train, records=len(rows["train"]), processes=processes(), terms=len(objective.terms))
@@ -125,6 +120,15 @@ def build_trainer(
         drawing=drawing,
     )
     return _trainer(work, loaded.model, config, plan=plan, precision=precision), loaded
+
+
+def _doubts(train: TrainConfig, config: Config, objective: Objective) -> tuple[str, ...]:
+    """Sentences on what is configured and will probably disappoint."""
+    return (
+        *without_gradient(objective.terms),
+        *corrected_twice(train.sampler, written_terms(config.objective)),
+        *doubts_of_rate(train, moved_by(config)),
+    )
 
 
 def _say(notes: Sequence[str], warnings: Sequence[str], *, warn: Callable[[str], None]) -> None:
