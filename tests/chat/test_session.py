@@ -17,7 +17,7 @@ from lossmith.errors import InputError
 
 @pytest.fixture
 def session(runs_of: Callable[[str], str]) -> Session:
-    made = open_session([runs_of("messages")], [], device="cpu")
+    made = open_session([runs_of("messages")], [])
     carry_out(made, "/set max_new_tokens=6 do_sample=true")
     return made
 

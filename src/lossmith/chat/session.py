@@ -152,29 +152,25 @@ def open_session(
     models: Sequence[str],
     presets: Sequence[str],
     *,
+    settings: Sequence[str] = (),
     system: str | None = None,
     seed: int = 0,
-    device: str = "auto",
-    allow_other_template: bool = False,
+    opener: Opener = open_answerer,
 ) -> Session:
     """Open every model once, to answer by every preset (by its own settings where there is none).
 
-    Raises InputError for a model or a preset that is not there, for settings that cannot be, and for a system message
-    to models of which none converses.
+    `settings` are written as KEY=VALUE. Raises InputError for a model or a preset that is not there, for settings that
+    cannot be, and for a system message to models of which none converses.
     """
-
-    def opener(name: str) -> Answerer:
-        return open_answerer(name, device=device, allow_other_template=allow_other_template)
-
     opened = [opener(name) for name in dict.fromkeys(models)]
-    session = Session(opener, voices_of(opened, presets), system=system, next_seed=seed)
+    voices = with_setting(voices_of(opened, presets), read_settings(settings))
     if system is not None and not any(answerer.remembers for answerer in opened):
         raise InputError(
             "none of these models converses, so a system message would be read by none",
             got="--system",
             expected="a model with a chat template that no run's template replaces",
         )
-    return session
+    return Session(opener, voices, system=system, next_seed=seed)
 
 
 def voices_of(opened: Sequence[Answerer], presets: Sequence[str | None]) -> list[Voice]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +13,7 @@ from lossmith.cli.options import Json, Quiet
 
 
 def chat(  # noqa: PLR0913 (each option of a command is a parameter)
-    models: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="MODEL...", help="Runs, model folders, adapters or hub names; several answer side by side."
-        ),
-    ],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Runs, model folders, adapters, hub names.")],
     once: Annotated[
         str | None,
         typer.Option("--once", help="Ask this and leave; a JSON object for a template of several fields."),
@@ -50,26 +46,27 @@ def chat(  # noqa: PLR0913 (each option of a command is a parameter)
 
     Example: lossmith chat runs/dreams --preset long-form --once "I was flying over the sea"
     """
-    from lossmith.chat.session import open_session, read_settings, with_setting
+    from lossmith.chat.opening import open_answerer
+    from lossmith.chat.session import open_session
     from lossmith.chat.transcript import check_transcript
     from lossmith.cli.chat_screen import ask_once, load_quietly
+    from lossmith.cli.chat_terminal import talk
 
     if save is not None:
         check_transcript(save)
     asked = _asked(once, lines)
     load_quietly(quiet)
     session = open_session(
-        models, preset or [], system=system, seed=seed, device=device, allow_other_template=allow_other_template
+        models,
+        preset or [],
+        settings=set_ or [],
+        system=system,
+        seed=seed,
+        opener=partial(open_answerer, device=device, allow_other_template=allow_other_template),
     )
-    if set_:
-        session.voices = with_setting(session.voices, read_settings(set_))
-    failed = False
+    failed = False if asked is None else ask_once(session, asked, as_json=json_, quiet=quiet)
     if asked is None:
-        from lossmith.cli.chat_terminal import talk
-
         talk(session, quiet=quiet)
-    else:
-        failed = ask_once(session, asked, as_json=json_, quiet=quiet)
     if save is not None:
         session.save(save)
     if failed:
