@@ -101,6 +101,14 @@ def test_a_decoder_on_the_same_pairs_is_shown_as_one(configure: Configure, dishe
     assert found.batch is not None and found.batch.targets is None and text(found, "prompt").startswith("Cook")
 
 
+def test_a_pair_that_is_too_long_names_its_own_limits(configure: Configure, dishes: Path) -> None:
+    data = {"files": str(dishes), "id": "key", "template": FORM, "max_source_length": 20, "max_target_length": 6}
+    found = inspect_record(configure(task={"kind": "seq2seq"}, data=data), id="dish-4")
+    assert found.status == "dropped" and found.answer is not None and found.answer.ok and not found.disagreements
+    assert "data.max_source_length=20 and data.max_target_length=6" in str(found.reason)
+    assert "data.max_length" not in str(found.reason)
+
+
 TEXTS = ["2 eggs, salt", "  leading blank", "é 🥚 ½ cup\nnew line ", "ends in tab\t", "_"]
 WRITERS: dict[str, Callable[[], PreTrainedTokenizerBase]] = {
     **{kind: lambda kind=kind: TOKENIZERS[kind] for kind in TOKENIZERS},

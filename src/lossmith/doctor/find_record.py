@@ -128,7 +128,7 @@ def _left_out(config: Config, position: int, record: Record) -> Found:
     if not copies:
         reason = "left out by the weight of its file, which is below 1"
         return Found(record.id, split, "left_out", record=record, copies=0, reason=reason)
-    reason = f"dropped, longer than data.max_length={data.max_length} (data.truncation={data.truncation})"
+    reason = f"dropped, longer than {data.limits} (data.truncation={data.truncation})"
     return Found(record.id, split, "dropped", record=record, copies=0, reason=reason)
 
 
