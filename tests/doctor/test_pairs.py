@@ -70,6 +70,7 @@ def test_a_pair_before_it_is_trained(
     }
     assert not any(token.terms for token in found.tokens if not token.supervised)
     page = write_inspection(found.as_page(), tmp_path / "pair.html").read_text()
+    assert page.count("</span><br>") == 1, "source and target are two texts"
     assert "source, read by the encoder" in page and "target, supervised" in page
     shown = in_this_process(monkeypatch, capsys)("inspect", config, "--id", "dish-4", "--tensors", "--all").out
     assert "decoder_input_ids" in shown and "begins (id" in shown

@@ -140,10 +140,16 @@ def _drawn(tokens: Sequence[Mapping[str, Any]], lanes: Mapping[tuple[str, int], 
                 text=text,
                 loss_share=None if loss is None or highest <= 0 else round(max(0.0, loss) / highest, 3),
                 bands=bands,
-                breaks="\n" in str(token["text"]),
+                breaks="\n" in str(token["text"]) or _target_follows(tokens, place),
             )
         )
     return drawn
+
+
+def _target_follows(tokens: Sequence[Mapping[str, Any]], place: int) -> bool:
+    """Whether the source ends here: what a decoder of its own writes is another text."""
+    roles = [_role(token) for token in tokens[place : place + 2]]
+    return roles[1:] == ["target"] != roles[:1]
 
 
 def _role(token: Mapping[str, Any]) -> str:
