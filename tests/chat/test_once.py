@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lossmith.errors import InputError
 from tests.command_line import Command, in_this_process
 
 
@@ -177,3 +178,36 @@ def test_another_template_than_the_trained_one_is_refused(
     done = call("chat", run, "--once", "mint")
     assert done.code == 2 and "--allow-other-template" in done.err
     assert call("chat", run, "--once", "mint", "--allow-other-template").code == 0
+
+
+def test_a_run_that_trained_nothing_asks_its_base(runs_of: Callable[[str], str], herbs: Path, tmp_path: Path) -> None:
+    from lossmith.chat.asking import Question
+    from lossmith.chat.opening import open_answerer
+    from lossmith.config.load import as_yaml, load_config
+
+    template = "data.template={prompt: 'What of {{ herb }}? ', answer: '{{ use }}'}"
+    run = tmp_path / "base"
+    run.mkdir()
+    for base, kind in ((f"{runs_of('chat')}/model", "completion"), ("scratch-tiny", None)):
+        config = load_config("causal", ["train=null", f"model.base={base}", f"data.files={herbs}", template])
+        (run / "config.yaml").write_text(as_yaml(config))
+        if kind is None:
+            with pytest.raises(InputError, match="nobody has trained"):
+                open_answerer(str(run))
+            continue
+        opened = open_answerer(str(run), device="cpu")
+        assert (opened.kind, opened.fields) == (kind, ("herb",))
+        how = config.generate.model_copy(update={"max_new_tokens": 2})
+        assert opened.answer(Question({"herb": "mint"}), how=how, seed=0, tell=None).tokens <= 2
+
+
+def test_an_encoder_without_a_head_is_refused(runs_of: Callable[[str], str], tmp_path: Path) -> None:
+    from lossmith.chat.opening import open_answerer
+
+    folder = tmp_path / "encoder"
+    shutil.copytree(Path(runs_of("head")) / "model", folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "architectures": ["ModernBertModel"]}))
+    (folder / "lossmith.json").unlink()
+    with pytest.raises(InputError, match="neither writes text nor tells classes"):
+        open_answerer(str(folder), device="cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,15 @@ from typing import Any
 from lossmith.config.load import load_run_config
 from lossmith.config.schema import Config
 from lossmith.errors import InputError
+from lossmith.models.source import MODEL_FILE
 from lossmith.models.stored import Stored, stored_at
 from lossmith.release.run_model import facts_of, run_of
-from lossmith.runs import RunFolder, open_run
+from lossmith.runs import RunFolder, open_run, read_json
 from lossmith.tasks.asked_config import read_asked
 from lossmith.train.run import training_state
+
+# Architectures of transformers that end before a head, or in one that fills gaps or marks tokens.
+_HEADLESS = re.compile(r"((?<!LMHead)Model|ForMaskedLM|ForPreTraining|ForTokenClassification|ForQuestionAnswering)$")
 
 
 @dataclass(frozen=True)
@@ -48,9 +53,24 @@ def find_place(name: str) -> Place:
         return _of_run(name, open_run(folder))
     stored = stored_at(name)
     run = run_of(stored.folder) if stored.hub_name is None else None
+    _require_head(stored, name)
     facts = _facts(run, stored)
     config = read_asked(facts) if run is None else load_run_config(run.config)
     return Place(name, stored, config, facts)
+
+
+def _require_head(stored: Stored, name: str) -> None:
+    """Raise InputError for a whole model that says it has no head to write or to classify with."""
+    if stored.is_adapter or not stored.writes:
+        return
+    named = [str(each) for each in read_json(stored.folder / MODEL_FILE).get("architectures") or ()]
+    if named and all(_HEADLESS.search(each) for each in named):
+        raise InputError(
+            f"{name} neither writes text nor tells classes",
+            got=", ".join(named),
+            expected="a causal language model, an encoder-decoder, a classifier, or a run",
+            fix="train a classifier on it: lossmith init classification",
+        )
 
 
 def _of_run(name: str, run: RunFolder) -> Place:
