@@ -8,11 +8,8 @@ from typing import Any
 
 from lossmith.errors import unknown_name
 
-# The kept column that names what a record is judged by; figures, thresholds and priors are found for each.
-CRITERION = "criterion"
-
-
-# The variable of a template that reads the text of a pair's criterion, and the kept column that names it.
+# The variable of a template that reads the text of a pair's criterion, and the kept column that names it; figures,
+# thresholds and priors are found for each.
 CRITERION = "criterion"
 
 

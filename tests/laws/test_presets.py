@@ -193,7 +193,7 @@ def test_a_recipe_preset_has_the_documented_values(preset: str):
     assert not config.generate.do_sample
 
 
-@pytest.mark.parametrize("preset", RETRIEVAL)
+@pytest.mark.parametrize("preset", sorted(RETRIEVAL))
 def test_a_retrieval_preset_has_the_documented_objective_and_values(preset: str):
     config = load_config(preset)
     mean = preset == "criteria/mean-pool"
