@@ -68,8 +68,11 @@ def most_checkpoints(train: TrainConfig, plan: Plan) -> int:
 def check_space(run: RunFolder, train: TrainConfig, plan: Plan, model: Any) -> None:
     """Raise LossmithError, with the numbers, where checkpoints and model do not fit on the disk of the run.
 
-    What checkpoints of an interrupted training hold counts as free: they make place for later ones.
+    What checkpoints of an interrupted training hold counts as free: they make place for later ones. Of several
+    processes the one that writes is asked.
     """
+    if not run.writes:
+        return
     one, count = checkpoint_bytes(model, train.optim), most_checkpoints(train, plan)
     needed = one * count + model_bytes(model)
     free = shutil.disk_usage(run.path).free + _held(run.checkpoints)
