@@ -15,7 +15,6 @@ from lossmith.errors import InputError
 from lossmith.playground.server import TOKEN_HEADER, PlaygroundServer
 from lossmith.playground.table import Table, found_runs
 
-CHROMIUM = Path("/usr/bin/chromium")
 READY = "#ask:not([disabled])"
 
 
@@ -28,19 +27,6 @@ def server(runs_of: Callable[[str], str]) -> Iterator[PlaygroundServer]:
         yield serving
         serving.shutdown()
         thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is not installed; apt-get install chromium")
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed; pip install lossmith[test]"
-    )
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,43 +10,23 @@ import numpy as np
 import torch
 
 from lossmith.chat.asking import Kind, Question, Reply, Tell
-from lossmith.chat.stored_template import StoredTemplate
+from lossmith.chat.judging import ClassAnswerer
 from lossmith.config.generate import GenerateConfig
 from lossmith.data.head_template import HeadTemplate
 from lossmith.errors import DataError
 from lossmith.evidence.reading import Judge
 from lossmith.labels import Classes
 from lossmith.models.load import Loaded
-from lossmith.models.precision import Precision
 from lossmith.tasks.classified import Decision
 
 
-@dataclass(frozen=True)
-class HeadClassifier:
+@dataclass(frozen=True, kw_only=True)
+class HeadClassifier(ClassAnswerer):
     """A text, or a text and its pair, to the probability of each class, by a head."""
 
-    name: str
-    loaded: Loaded
-    tokenizer: Any
-    stored: StoredTemplate
-    judge: Judge
-    precision: Precision
-    longest: int
-    notes: tuple[str, ...] = ()
-
     kind: Kind = "classifier"
-    remembers: bool = False
-    own: GenerateConfig | None = None
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """What the template reads."""
-        return self.stored.fields
-
-    @property
-    def criteria(self) -> Mapping[str, str]:
-        """Those of the run's pairs."""
-        return self.stored.config.data.pairs
+    loaded: Loaded
+    longest: int
 
     @torch.no_grad()
     def answer(

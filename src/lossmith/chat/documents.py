@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lossmith.chat.asking import Kind, Question, Reply, Tell
-from lossmith.chat.stored_template import StoredTemplate
+from lossmith.chat.judging import ClassAnswerer
 from lossmith.config.generate import GenerateConfig
 from lossmith.data.retrieval_template import RetrievalTemplate
 from lossmith.evidence.opened import document_of
 from lossmith.evidence.reading import Judge, read_document
 from lossmith.evidence.record import record_evidence
-from lossmith.models.precision import Precision
 from lossmith.models.retrieval import RetrievalClassifier
 from lossmith.tasks.document_vectors import embed
 from lossmith.tasks.retrieval import UNKNOWN
@@ -28,31 +26,12 @@ _CHUNKS = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32())]))
 _COLUMNS = pa.schema([("prompt", pa.string()), ("pair", pa.string()), ("chunks", _CHUNKS)])
 
 
-@dataclass(frozen=True)
-class DocumentReader:
+@dataclass(frozen=True, kw_only=True)
+class DocumentReader(ClassAnswerer):
     """A document, beside it the text of a criterion where the run is of pairs, to classes and evidence."""
 
-    name: str
-    model: RetrievalClassifier
-    tokenizer: Any
-    stored: StoredTemplate
-    judge: Judge
-    precision: Precision
-    notes: tuple[str, ...] = ()
-
     kind: Kind = "retrieval"
-    remembers: bool = False
-    own: GenerateConfig | None = None
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """What the template reads."""
-        return self.stored.fields
-
-    @property
-    def criteria(self) -> Mapping[str, str]:
-        """Those of the run's pairs."""
-        return self.stored.config.data.pairs
+    model: RetrievalClassifier
 
     def answer(
         self, question: Question, *, how: GenerateConfig | None = None, seed: int = 0, tell: Tell | None = None

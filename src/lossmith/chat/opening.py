@@ -55,7 +55,14 @@ def open_answerer(name: str, *, device: str = "auto", allow_other_template: bool
     else:
         stored = _stored_template(place, tokenizer, apart=False, allow_other_template=allow_other_template)
     return HeadClassifier(
-        name, loaded, tokenizer, stored, _judge(place), precision, _longest(place, loaded, tokenizer), notes
+        name=name,
+        loaded=loaded,
+        tokenizer=tokenizer,
+        stored=stored,
+        judge=_judge(place),
+        precision=precision,
+        longest=_longest(place, loaded, tokenizer),
+        notes=notes,
     )
 
 
@@ -97,7 +104,9 @@ def _documents(place: Place, precision: Precision, allow_other_template: bool) -
     model = load_retrieval(place.stored.folder, precision=precision)
     model = model.to(precision.device).eval().requires_grad_(False)
     judge = Judge(_classes(place), _decision(place), model.shape.outputs, len(model.queries) > 0)
-    return DocumentReader(place.name, model, tokenizer, stored, judge, precision)
+    return DocumentReader(
+        name=place.name, model=model, tokenizer=tokenizer, stored=stored, judge=judge, precision=precision
+    )
 
 
 def _required_config(place: Place) -> Config:
