@@ -11,6 +11,7 @@ import pytest
 
 from lossmith.runs import RunFolder, read_json
 from tests.command_line import in_this_process
+from tests.docs.pages import blocks
 
 PAGE = Path(__file__).parents[2] / "docs" / "classification.md"
 README = Path(__file__).parents[2] / "README.md"
@@ -19,13 +20,9 @@ BRIEF = ["train.max_steps=2", "train.device=cpu", "tracking.report_to=[]", "eval
 FILES = ("spoon.yaml", "words.yaml", "prompts.yaml", "object.yaml")
 
 
-def blocks(kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-
-
 def commands() -> list[tuple[list[str], int]]:
     """Each command of the page and the exit code that it says."""
-    lines = [line for block in blocks("console") for line in block.splitlines()]
+    lines = [line for block in blocks(PAGE, "console") for line in block.splitlines()]
     parted = [line.partition("#") for line in lines]
     return [(_words(line), int(said.rsplit(" ", 1)[1]) if said else 0) for line, _, said in parted]
 
@@ -41,12 +38,12 @@ def test_the_page_can_be_followed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOSSMITH_CACHE", str(tmp_path / "cache"))
-    (data,) = blocks("python")
+    (data,) = blocks(PAGE, "python")
     assert "records=400" in data
     exec(compile(data.replace("records=400", "records=120"), "classification.md", "exec"), {})  # the page's own code
     labels = [json.loads(line)["spoon"] for line in Path("dishes.jsonl").read_text().splitlines()]
     assert 0.15 < labels.count("yes") / len(labels) < 0.35, "about a quarter, as the page says"
-    for block in blocks("yaml"):
+    for block in blocks(PAGE, "yaml"):
         name = block.splitlines()[0].removeprefix("# ")
         (tmp_path / name).write_text(block, encoding="utf-8")
     assert {name for name in FILES if (tmp_path / name).exists()} == set(FILES)

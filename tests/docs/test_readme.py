@@ -13,17 +13,14 @@ import pytest
 
 from lossmith.config.load import load_config
 from lossmith.data.kitchen import write_kitchen
+from tests.docs.pages import blocks
 
 README = Path(__file__).parents[2] / "README.md"
 LOSSMITH = str(Path(sys.executable).with_name("lossmith"))
 
 
-def blocks(kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-
-
 def commands() -> list[list[str]]:
-    lines = [line.split("#")[0].strip() for block in blocks("console") for line in block.splitlines()]
+    lines = [line.split("#")[0].strip() for block in blocks(README, "console") for line in block.splitlines()]
     return [shlex.split(line) for line in lines if line.startswith("lossmith")]
 
 
@@ -61,7 +58,7 @@ def test_every_command_runs_and_leaves_what_it_says(workplace: Path):
 
 
 def test_the_python_examples_run(workplace: Path):
-    examples = blocks("python")
+    examples = blocks(README, "python")
     assert len(examples) == 2
     for example in examples:
         shrunk = example.replace(
@@ -80,7 +77,7 @@ def test_the_python_examples_run(workplace: Path):
 
 
 def test_the_yaml_example_is_a_configuration(tmp_path: Path):
-    (example,) = blocks("yaml")
+    (example,) = blocks(README, "yaml")
     file = tmp_path / "dreams.yaml"
     file.write_text(example, encoding="utf-8")
     assert set(load_config(file).objective) == {"cross_entropy", "focal"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from pathlib import Path
 
@@ -10,13 +9,14 @@ import pytest
 
 from lossmith.runs import RunFolder, read_json
 from tests.command_line import in_this_process
+from tests.docs.pages import blocks
 
 PAGE = Path(__file__).parents[2] / "docs" / "retrieval.md"
 BRIEF = ["train.max_steps=4", "train.device=cpu", "tracking.report_to=[]"]
 
 
 def block(kind: str) -> str:
-    (found,) = re.findall(rf"```{kind}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (found,) = blocks(PAGE, kind)
     return found
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from pathlib import Path
 
 import pytest
 
 from tests.command_line import in_this_process
+from tests.docs.pages import blocks
 
 PAGE = Path(__file__).parents[2] / "docs" / "text-to-text.md"
 BRIEF = [
@@ -21,23 +21,19 @@ BRIEF = [
 ]
 
 
-def blocks(kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-
-
 @pytest.mark.timeout(600)
 def test_the_page_can_be_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOSSMITH_CACHE", str(tmp_path / "cache"))
-    (data,) = blocks("python")
+    (data,) = blocks(PAGE, "python")
     assert "records=2400" in data
     exec(compile(data.replace("records=2400", "records=120"), "text-to-text.md", "exec"), {})  # the page's own code
-    for block in blocks("yaml"):
+    for block in blocks(PAGE, "yaml"):
         (tmp_path / block.splitlines()[0].removeprefix("# ")).write_text(block, encoding="utf-8")
     call = in_this_process(monkeypatch, capsys)
-    (commands,) = blocks("console")
+    (commands,) = blocks(PAGE, "console")
     for line in commands.splitlines():
         words = shlex.split(line)[1:]
         done = call(*words, *(BRIEF if words[0] == "run" else []))

@@ -14,14 +14,11 @@ import pytest
 
 from lossmith.losses.laws import LAWS
 from lossmith.losses.statistics import HEAD_STATISTICS, POSITION_STATISTICS, SET_STATISTICS
+from tests.docs.pages import blocks
 
 PAGE = Path(__file__).parents[2] / "docs" / "write-a-loss.md"
 README = Path(__file__).parents[2] / "README.md"
 LOSSMITH = str(Path(sys.executable).with_name("lossmith"))
-
-
-def blocks(kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 
 
 def first_cells() -> set[str]:
@@ -32,8 +29,8 @@ def first_cells() -> set[str]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a reader of the page would have: my_losses.py, mine.yaml and some records."""
     folder = tmp_path_factory.mktemp("reader")
-    (folder / "my_losses.py").write_text("\n\n".join(blocks("python")), encoding="utf-8")
-    (configuration,) = blocks("yaml")
+    (folder / "my_losses.py").write_text("\n\n".join(blocks(PAGE, "python")), encoding="utf-8")
+    (configuration,) = blocks(PAGE, "yaml")
     (folder / "mine.yaml").write_text(configuration, encoding="utf-8")
     sums = [{"question": f"{n} + {m} =", "answer": str(n + m)} for n in range(6) for m in range(6)]
     (folder / "sums.jsonl").write_text("".join(json.dumps(each) + "\n" for each in sums), encoding="utf-8")
@@ -49,7 +46,7 @@ def call(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.timeout(600)
 def test_every_command_leaves_as_the_page_says(folder: Path):
-    lines = [line for block in blocks("console") for line in block.splitlines()]
+    lines = [line for block in blocks(PAGE, "console") for line in block.splitlines()]
     assert len(lines) == 7
     outputs = {}
     for line in lines:
@@ -63,7 +60,7 @@ def test_every_command_leaves_as_the_page_says(folder: Path):
         broken = re.findall(r"^FAIL  (\w+)", text, re.MULTILINE)
         assert broken == (["gradient", "alive"] if "detached" in command else []), command
         assert len(re.findall(r"^(?:pass|FAIL|-) ", text, re.MULTILINE)) == len(LAWS), command
-    (shown,) = blocks("text")
+    (shown,) = blocks(PAGE, "text")
     assert outputs["lossmith list losses --check my_losses:poly1 --set epsilon=2"].startswith(shown)
     history = (folder / "runs" / "run" / "history.jsonl").read_text()
     assert set(json.loads(history.splitlines()[0])["terms"]) == {"cross_entropy", "poly1", "recall"}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.evidence.terms_corpus import pairs_run, write_terms
+from tests.shared_cache import cache_in
 
 
 @pytest.fixture(scope="session")
@@ -18,8 +19,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def _cache(workplace: Path) -> Iterator[None]:
     """The cache beside the shared runs; for a module at a time, others may run between two of them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOSSMITH_CACHE", str(workplace / "cache"))
+    with cache_in(workplace / "cache"):
         yield
 
 

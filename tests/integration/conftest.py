@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import lossmith as command  # noqa: F401  (a fixture: `lossmith ...` in this process)
+from tests.shared_cache import cache_in
 
 SHRUNK = (
     "model=scratch-tiny",
@@ -32,8 +33,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def _cache(workplace: Path) -> Iterator[None]:
     """The cache of prepared data beside the shared runs; for a module at a time, others may run between two of them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOSSMITH_CACHE", str(workplace / "cache"))
+    with cache_in(workplace / "cache"):
         yield
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from lossmith.data.chat_template import CHAT_TEMPLATE
 from tests.cli.conftest import lossmith as command  # noqa: F401  (a fixture: `lossmith ...` in this process)
+from tests.shared_cache import cache_in
 
 DISHES = ["soup", "bread", "salad", "pie", "stew", "cake", "rice", "curry"]
 ROWS = [
@@ -106,8 +107,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def _cache(place: Path) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOSSMITH_CACHE", str(place / "cache"))
+    with cache_in(place / "cache"):
         yield
 
 

@@ -16,6 +16,7 @@ from lossmith.config.load import load_config, require_complete
 from lossmith.runs import RunFolder
 from lossmith.train.loop import build_trainer
 from lossmith.train.run import prepare_in
+from tests.shared_cache import cache_in
 from tests.tiny_runs import overrides_for, write_ragged
 
 from .building import Built
@@ -28,9 +29,7 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def _in_shared_cache(shared_cache: Path) -> Iterator[None]:
-    # For a module at a time: others may run between two of them.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOSSMITH_CACHE", str(shared_cache))
+    with cache_in(shared_cache):
         yield
 
 

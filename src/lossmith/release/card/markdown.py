@@ -49,7 +49,7 @@ def section(title: str, *parts: str) -> str:
 def without_places(text: str) -> str:
     """The text with absolute paths cut to the name of what they lead to: where a file lay is nobody's business.
 
-    >>> without_places("read /home/ann/data/a.jsonl, see https://hf.co/a/b and 1/2/3")
+    >>> without_places("read /data/dreams/a.jsonl, see https://hf.co/a/b and 1/2/3")
     'read a.jsonl, see https://hf.co/a/b and 1/2/3'
     """
     return _PLACE.sub(lambda found: PurePosixPath(found.group().rstrip("/")).name, text)
