@@ -9,7 +9,7 @@ import pytest
 from transformers import TrainerCallback
 
 from lossmith.models.heads import embedding_scale
-from lossmith.tasks import causal
+from lossmith.tasks import token_forward
 
 from .building import PLAIN, Built, row
 
@@ -72,7 +72,7 @@ def test_frozen_embeddings_are_measured_once(build: Callable[..., Built], monkey
         measured.append(embedding_scale(*arguments))
         return measured[-1]
 
-    monkeypatch.setattr(causal, "embedding_scale", counted)
+    monkeypatch.setattr(token_forward, "embedding_scale", counted)
     adapter = ["model.adapter=lora", "model.lora_target_modules=[q_proj, v_proj]"]
     built = build("frozen", TERMS, *adapter, rows=ROWS, validation=ROWS[:4], **(GIVEN | EVALUATED | {"eval_steps": 2}))
     built.fit()

@@ -71,7 +71,7 @@ def token_spans(spans: Sequence[CharSpan], offsets: Offsets, text: str) -> tuple
 def kept_spans(spans: Sequence[TokenSpan], kept: NDArray[np.bool_]) -> list[TokenSpan]:
     """Spans as they stand when only the tokens stay that `kept` (tokens,) marks; empty ones are left out.
 
-    >>> kept = np.array([False, False, True, True, True, True, False])
+    >>> kept = np.array([False, False, True, True, True, True, False, False, False])
     >>> kept_spans([TokenSpan("a", 0, 4, 0), TokenSpan("a", 5, 9, 1)], kept)
     [TokenSpan(name='a', start=0, end=2, item=0), TokenSpan(name='a', start=3, end=4, item=1)]
     """
