@@ -135,7 +135,8 @@ class StateEncoder:
         from transformers import AutoConfig
 
         try:
-            shape = AutoConfig.from_pretrained(self._folder, trust_remote_code=self.trust_remote_code)
+            # A folder that was found already.
+            shape = AutoConfig.from_pretrained(self._folder, trust_remote_code=self.trust_remote_code)  # nosec B615
         except (OSError, ValueError, KeyError) as error:
             raise InputError(
                 f"{self.files.name} is no model that transformers knows: {str(error).strip().splitlines()[0]}",
