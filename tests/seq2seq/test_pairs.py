@@ -136,6 +136,23 @@ def test_what_is_asked_at_prediction_is_what_training_read():
         assert asked == sides(encoded(kind, {"x": "a", "y": "b", "z": "c"}))[0]
 
 
+@pytest.mark.parametrize("kind", TOKENIZERS)
+@pytest.mark.parametrize("predicting", [False, True])
+def test_an_empty_source_is_its_end_alone(kind: str, predicting: bool):
+    tokenizer = TOKENIZERS[kind]
+    made = Template.from_config(DataConfig(template={"prompt": "{{ x }}", "answer": "{{ y }}"}))
+    made = made.of_pairs(apart=True, target_length=9)
+    how: dict[str, Any] = {"max_length": 9, "truncation": "drop", "predicting": predicting}
+    (row,) = made.encode([made.render({"x": "", "y": "b"}, tokenizer)], tokenizer, **how)
+    assert isinstance(row, Encoded) and row.truncation is None
+    source, target = sides(row)
+    end = tokenizer.eos_token_id
+    assert source == {"plain": [end], "t5": [end], "bart": tokenizer("")["input_ids"]}[kind]
+    assert tokenizer.decode(target, skip_special_tokens=True) == "b"
+    assert row.supervised == [(len(source), len(row.input_ids))]
+    assert prompt_ids(made.render_prompt({"x": ""}, tokenizer), tokenizer, sides=made.sides) == source
+
+
 def test_limits_of_their_own_hold_for_a_decoder_too():
     tokenizer = TOKENIZERS["plain"]
     made = template(apart=False, target=4)

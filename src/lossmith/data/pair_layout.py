@@ -20,7 +20,8 @@ def lay_out_pairs(rendered: Sequence[Rendered], tokenizer: PreTrainedTokenizerBa
     """Every record as ids of its source and, after them, of its target; all go through the tokenizer in two calls.
 
     Both have the special tokens that the tokenizer gives a source and a target. A target ends with EOS, whether the
-    tokenizer writes it or not; all of it is supervised. A record without a target has its source alone.
+    tokenizer writes it or not; all of it is supervised. A record without a target has its source alone. A source for
+    which there is no token at all is EOS: an encoder must read something.
     """
     if not rendered:
         return []
@@ -32,7 +33,10 @@ def lay_out_pairs(rendered: Sequence[Rendered], tokenizer: PreTrainedTokenizerBa
     for number, record in enumerate(rendered):
         source, edge = sources["input_ids"][number], len(record.prompt)
         pairs = list(sources["offset_mapping"][number])
-        ids, added = list(source), [part is None for part in sources.sequence_ids(number)]
+        added = [part is None for part in sources.sequence_ids(number)]
+        if not source:
+            source, pairs, added = [end], [(edge, edge)], [True]
+        ids = list(source)
         if record.continuation:
             target = list(targets["input_ids"][number])
             pairs += [(start + edge, end + edge) for start, end in targets["offset_mapping"][number]]
