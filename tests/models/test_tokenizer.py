@@ -48,6 +48,13 @@ def test_special_tokens_inside_the_text_are_not_learned_as_letters():
     assert not any("im" in token and token != "<|im_end|>" and token != "<|im_start|>" for token in made.get_vocab())
 
 
+def test_a_text_that_is_one_endless_word_teaches_no_endless_token():
+    endless = ["x" * 200_000, " " * 200_000, "flour and butter"]
+    made = train_tokenizer(endless, vocab_size=400, chat_template=None)
+    assert 500 <= max(map(len, made.get_vocab())) <= 1000
+    assert all(made.decode(made(text)["input_ids"]) == text for text in endless)
+
+
 def test_same_texts_same_tokenizer_in_another_process_and_thread_count(texts, tokenizer):
     program = (
         "import sys, hashlib, json\n"

@@ -18,6 +18,9 @@ ENCODER_SPECIAL = {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SE
 _SPECIAL = re.compile(r"<\|[A-Za-z_]+\|>|\[(?:PAD|CLS|SEP|MASK)\]")
 _CHAT_TOKEN = re.compile(r"<\|[A-Za-z_]+\|>")
 _BYTES = 256
+# Characters of a text without a blank (or of blanks alone) that merges are learned from at once: what they cost grows with
+# the square of a word's length, and base64, a long line of one sign or megabytes of blanks are one word each.
+_LONGEST_WORD = 1000
 
 
 def special_tokens(chat_template: str | None, *, vocab_size: int) -> list[str]:
@@ -97,7 +100,7 @@ def train_encoder_tokenizer(texts: Iterable[str], *, vocab_size: int) -> PreTrai
 
 
 def _trained(texts: Iterable[str], special: Sequence[str], *, vocab_size: int) -> Tokenizer:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
     seen = 0
 
@@ -109,9 +112,9 @@ def _trained(texts: Iterable[str], special: Sequence[str], *, vocab_size: int) -
             yield _SPECIAL.sub(" ", text)
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
+    words = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    longest = Regex(f"\\S{{{_LONGEST_WORD}}}|\\s{{{_LONGEST_WORD}}}")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(longest, "isolated"), *words])
     tokenizer.decoder = decoders.ByteLevel()
     # Offsets keep the blank before a word, so that every character belongs to a token.
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
@@ -122,6 +125,7 @@ def _trained(texts: Iterable[str], special: Sequence[str], *, vocab_size: int) -
         show_progress=False,
     )
     tokenizer.train_from_iterator(counted(), trainer)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(words)
     if not seen:
         raise DataError(
             "there is no text to train the tokenizer of the scratch base on",
