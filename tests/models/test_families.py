@@ -9,12 +9,14 @@ import torch
 from torch import nn
 
 from lossmith.config.model import ModelConfig
+from lossmith.errors import ConfigError
 from lossmith.losses import Head, Objective
 from lossmith.models.adapters import add_lora
 from lossmith.models.families import FAMILIES, families_not_run, families_run
 from lossmith.models.head_check import verify_head
 from lossmith.models.heads import head_of
 from lossmith.models.hidden import capture_hidden
+from lossmith.models.merging import merge_adapter
 
 from .families import ENCODER_DECODERS, MODELS, VOCABULARY, batch_for, build, family, with_lora
 
@@ -145,6 +147,37 @@ def test_lora_on_a_tied_output_layer_unties_it_on_purpose(name: str):
     own = adapted.model.eval()(**batch, use_cache=False).logits
     assert not torch.equal(own, reference)
     before = model.get_input_embeddings().weight.clone()
-    merged = adapted.model.merge_and_unload()
+    merged = merge_adapter(adapted.model)
     assert torch.equal(merged.get_input_embeddings().weight, before), "merged into the input embedding as well"
     torch.testing.assert_close(merged(**batch, use_cache=False).logits, own)
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        *(("qwen3", target) for target in ("lm_head", "embed_tokens")),
+        ("gpt2", "wte"),
+        *((name, "lm_head") for name in ("t5", "mt5", "umt5", "bart", "mbart")),
+    ],
+)
+def test_lora_on_one_end_of_a_tied_embedding_survives_merging_and_loading(name: str, target: str, tmp_path):
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    model, batch = build(name, tied=True), batch_for(name)
+    adapted = add_lora(model, ModelConfig(base="x", lora_r=4, lora_target_modules=[target]))
+    assert "untied from the input embedding" in adapted.notes[0]
+    for path, parameter in adapted.model.named_parameters():
+        if "lora_" in path:
+            nn.init.normal_(parameter, std=0.3)
+    own = adapted.model.eval()(**batch, use_cache=False).logits
+    merge_adapter(adapted.model).save_pretrained(tmp_path)
+    loader = AutoModelForSeq2SeqLM if name in ENCODER_DECODERS else AutoModelForCausalLM
+    loaded, info = loader.from_pretrained(tmp_path, output_loading_info=True)
+    assert not info["missing_keys"]
+    torch.testing.assert_close(loaded.eval()(**batch, use_cache=False).logits, own)
+
+
+@pytest.mark.parametrize(("name", "target"), [("t5", "shared"), ("t5", "embed_tokens"), ("bart", "shared")])
+def test_lora_on_an_embedding_that_encoder_and_decoder_share_is_refused(name: str, target: str):
+    with pytest.raises(ConfigError, match=f"'{target}' is shared by encoder and decoder"):
+        add_lora(build(name, tied=True), ModelConfig(base="x", lora_r=4, lora_target_modules=[target]))

@@ -177,7 +177,7 @@ def quiet_peft() -> Iterator[None]:
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
-        warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`", category=UserWarning)
+        warnings.filterwarnings("ignore", message="Model (has|with) `tie_word_embeddings=True`", category=UserWarning)
         warnings.filterwarnings("ignore", message="Input and output embeddings are no", category=UserWarning)
         warnings.filterwarnings("ignore", message="fan_in_fan_out is set to", category=UserWarning)
         yield

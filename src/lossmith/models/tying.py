@@ -36,14 +36,34 @@ def is_tied(model: PreTrainedModel) -> bool:
 
 
 def untie_target(model: PreTrainedModel, targets: Sequence[str] | str) -> str | None:
-    """Give a tied output layer that is a target a matrix of its own, and return the sentence that says so.
+    """Give a tied output layer a matrix of its own where LoRA goes on either end, and return the sentence that says so.
 
-    Tied, LoRA on the output layer would be merged into the input embedding as well.
+    Tied, LoRA on one end would be merged into the other as well. Raises ConfigError for the input embedding of an
+    encoder-decoder, which several modules hold.
     """
-    if not is_tied(model) or not is_target(_path_of(model, model.get_output_embeddings()), targets):
+    inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
+    if model.config.is_encoder_decoder:
+        _refuse_shared_embedding(model, targets)
+    ends = [end for end in (inputs, outputs) if end is not None and is_target(_path_of(model, end), targets)]
+    if not ends or not is_tied(model):
         return None
     _untie(model)
-    return "the output layer is untied from the input embedding, because LoRA goes on it alone; it is stored twice now"
+    where = "each for itself" if len(ends) == 2 else f"the {'input' if ends[0] is inputs else 'output'} side alone"
+    return f"the output layer is untied from the input embedding, because LoRA goes on {where}; it is stored twice now"
+
+
+def _refuse_shared_embedding(model: PreTrainedModel, targets: Sequence[str] | str) -> None:
+    shared = model.get_input_embeddings().weight
+    for path, module in model.named_modules():
+        if isinstance(module, nn.Embedding) and module.weight is shared and is_target(path, targets):
+            name = path.rpartition(".")[2]
+            raise ConfigError(
+                f"the embedding '{name}' is shared by encoder and decoder of this {family_of(model)} model, of which LoRA "
+                "would reach one",
+                got=f"model.lora_target_modules with {name}",
+                expected="linear layers, lm_head among them",
+                fix=f"leave {name} out of the targets",
+            )
 
 
 def settle_tying(model: PreTrainedModel) -> None:
@@ -109,8 +129,10 @@ def _found(model: PreTrainedModel, name: str) -> list[nn.Module]:
 def _untie(model: PreTrainedModel) -> None:
     output: Any = model.get_output_embeddings()
     output.weight = nn.Parameter(output.weight.detach().clone(), requires_grad=output.weight.requires_grad)
-    for config in (model.config, model.config.get_text_config(decoder=True)):
-        config.tie_word_embeddings = False
+    # Encoder-decoders read the same key for how states are scaled, and for whether both stacks share one embedding.
+    if not model.config.is_encoder_decoder:
+        for config in (model.config, model.config.get_text_config(decoder=True)):
+            config.tie_word_embeddings = False
     # What transformers ties again when embeddings are resized, and leaves out of what it saves.
     tied: dict[str, str] = getattr(model, "all_tied_weights_keys", {})
     for name in [name for name in tied if model.get_parameter(name) is output.weight]:
