@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import SimpleNamespace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,6 +42,12 @@ class PlainReader:
                 weights[d, q, there[best.indices]] = shares
                 found[d, q] = (shares[:, None] * vectors[d, there[best.indices]]).sum(0)
         return SimpleNamespace(logits=found.flatten(1) @ self.output.T, weights=weights, cosines=cosines)
+
+
+def one_after_another(chunks: int, *, shared: int = 0) -> np.ndarray:
+    """Characters (chunks, 2) of chunks of ten each, of which each shares so many with the next."""
+    starts = np.arange(chunks) * (10 - shared)
+    return np.stack([starts, starts + 10], axis=1)
 
 
 def unit_vectors(chunks: int, width: int = 6, *, seed: int = 1) -> Tensor:

@@ -37,15 +37,16 @@ def logit_without(model, document, gone: int | None) -> float:
 
 @pytest.mark.parametrize("criterion", [None, "text"])
 @pytest.mark.parametrize("seed", range(4))
-def test_importance_is_the_fall_of_the_logit_in_the_direction_of_the_prediction(seed: int, criterion: str | None):
+def test_importance_is_the_fall_of_the_positive_logit_whatever_is_predicted(seed: int, criterion: str | None):
     model, document = model_of(seed, criterion=criterion), document_of(12, seed=seed, pair=criterion is not None)
     told = explained(model, document, judge_of())
     whole = logit_without(model, document, None)
     assert told["predicted"] == ("yes" if whole >= 0 else "no")
+    assert told["about"] == ["yes"]
     assert told["scores"]["yes"] == pytest.approx(1 / (1 + np.exp(-whole)), abs=1e-6)
     assert 2 <= len(told["evidence"]) <= 6
     for one in told["evidence"]:
-        fall = (whole - logit_without(model, document, one["chunk"])) * (1 if whole >= 0 else -1)
+        fall = whole - logit_without(model, document, one["chunk"])
         assert one["importance"] == pytest.approx(fall, abs=1e-5)
         assert one["text"] == f"line {one['chunk']}" == document.row["prompt"][one["start"] : one["end"]]
     falls = [one["importance"] for one in told["evidence"]]
@@ -72,13 +73,12 @@ def test_weights_of_a_query_add_up_to_one_and_those_of_a_chunk_are_their_mean():
     assert {c["chunk"] for q in told["queries"] for c in q["chunks"]} == {one["chunk"] for one in told["evidence"]}
 
 
-def test_a_threshold_turns_importance_with_the_prediction():
+def test_a_document_that_a_threshold_misses_shows_the_same_evidence():
     model, document = model_of(2), document_of(9)
     score = explained(model, document, judge_of())["scores"]["yes"]
     yes, no = (explained(model, document, judge_of(threshold)) for threshold in (score - 0.01, score + 0.01))
     assert (yes["predicted"], no["predicted"]) == ("yes", "no")
-    one, other = ({e["chunk"]: e["importance"] for e in told["evidence"]} for told in (yes, no))
-    assert one == pytest.approx({chunk: -value for chunk, value in other.items()}, abs=1e-9)
+    assert yes["evidence"] == no["evidence"]
 
 
 def test_a_criterion_may_have_a_threshold_of_its_own():
@@ -98,8 +98,8 @@ def test_the_mean_of_all_chunks_is_evidence_without_queries():
     assert all(one["weight"] == pytest.approx(1 / 7) and one["queries"] == [] for one in told["evidence"])
     whole = logit_without(model, document, None)
     first = told["evidence"][0]
-    assert first["importance"] == pytest.approx(abs(whole - logit_without(model, document, first["chunk"])), abs=1e-5)
-    assert first["importance"] > 0
+    falls = [whole - logit_without(model, document, chunk) for chunk in range(7)]
+    assert first["importance"] == pytest.approx(max(falls), abs=1e-5)
 
 
 @pytest.mark.parametrize("chunks", [0, 1])
@@ -113,7 +113,7 @@ def test_a_document_of_one_chunk_or_none_is_explained(chunks: int):
 def test_a_row_that_failed_says_why_and_has_no_scores():
     told = record_evidence(document_of(3), judge_of(), "the criterion is unknown", split="test")
     assert (told["predicted"], told["error"], told["scores"]) == (None, "the criterion is unknown", {})
-    assert (told["label"], told["evidence"], told["queries"]) == ("yes", [], [])
+    assert (told["label"], told["about"], told["evidence"], told["queries"]) == ("yes", [], [], [])
 
 
 def test_labels_that_do_not_exclude_each_other_are_told_by_name():
@@ -122,6 +122,7 @@ def test_labels_that_do_not_exclude_each_other_are_told_by_name():
     judge = Judge(Classes(("a", "b", "c"), multi_label=True), Decision(0.0), ("a", "b", "c"))
     told = explained(model, document, judge)
     assert (told["label"], told["predicted"]) == ("a, c", "a, b, c")
+    assert told["about"] == ["a", "b", "c"]
     whole = read_document(model, document, judge, CPU)
     expected = (whole.left.whole - whole.left.without).mean(axis=1)
     for one in told["evidence"]:

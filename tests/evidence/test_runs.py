@@ -28,7 +28,9 @@ def predictions(pairs: Path) -> list[dict]:
 
 def test_a_run_writes_its_evidence_as_a_stage(pairs: Path):
     found = evidence_file(pairs)
-    assert set(found) == {"schema", "split", "n", "records", "queries", "similarity", "overlap", "faithfulness"}
+    figures = {"queries", "similarity", "overlap", "faithfulness"}
+    assert set(found) == {"schema", "split", "n", "records", "about"} | figures
+    assert found["about"] == "1"
     assert (found["split"], found["n"]) == ("test", len(predictions(pairs)))
     assert np.allclose(np.diag(found["similarity"]), 1)
     assert np.allclose(found["similarity"], np.transpose(found["similarity"]))

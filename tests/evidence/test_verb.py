@@ -39,7 +39,7 @@ def test_a_run_is_told_in_words(lossmith: Command, pairs: Path):
     assert told.code == 0
     assert "query 3, most like query" in told.out
     assert "terms:" in told.out
-    assert "fall of the predicted class's probability" in told.out
+    assert "fall of the probability of 1" in told.out
     assert "deletion, evidence less random chunks: +" in told.out
     assert "sufficiency, evidence less random chunks: -" in told.out
 

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import softmax
 
+from lossmith.labels import Classes
 from lossmith.metrics.evidence import (
+    asked_about,
     beyond_chance,
     by_importance,
     curve,
@@ -33,20 +35,29 @@ def test_log_odds_are_those_of_the_probabilities(given: np.ndarray):
     np.testing.assert_allclose(log_odds(given, multi_label=False), expected, atol=1e-6)
 
 
-def test_of_two_classes_importance_is_the_fall_of_one_logit_in_the_direction_of_the_prediction():
-    whole, without = np.array([0.0, 1.5]), np.array([[0.0, 0.5], [0.0, 2.5]])
+def test_of_two_classes_importance_is_the_fall_of_the_logit_of_the_one_asked_about():
+    whole, without = np.array([[0.0, 1.5]] * 2), np.array([[0.0, 0.5], [0.0, 2.5]])
     yes = importance(whole, without, np.array([False, True]), multi_label=False)
     no = importance(whole, without, np.array([True, False]), multi_label=False)
     np.testing.assert_allclose(yes, [1.0, -1.0])
     np.testing.assert_allclose(no, -yes)
 
 
-def test_importance_of_labels_is_about_those_predicted_or_the_likeliest():
+def test_importance_of_labels_is_the_mean_over_those_asked_about():
     whole, without = np.array([2.0, -1.0, 1.0]), np.array([[1.0, -1.0, 0.0], [2.0, -4.0, 1.0]])
     both = importance(whole, without, np.array([True, False, True]), multi_label=True)
     np.testing.assert_allclose(both, [1.0, 0.0])
-    none = importance(np.array([-2.0, -1.0, -3.0]), without, np.zeros(3, dtype=bool), multi_label=True)
-    np.testing.assert_allclose(none, [0.0, 3.0])
+
+
+def test_evidence_is_about_the_positive_class_and_of_others_about_what_is_predicted():
+    two, three = Classes(("no", "yes"), positive="yes"), Classes(("a", "b", "c"))
+    labels = Classes(("a", "b", "c"), multi_label=True)
+    for predicted in ([True, False], [False, True]):
+        assert asked_about(np.array([3.0, 0.0]), np.array(predicted), two).tolist() == [False, True]
+    second, nothing = np.array([False, True, False]), np.zeros(3, dtype=bool)
+    assert asked_about(np.array([3.0, 0.0, 0.0]), second, three).tolist() == second.tolist()
+    assert asked_about(np.array([3.0, 0.0, 0.0]), second, labels).tolist() == second.tolist()
+    assert asked_about(np.array([-3.0, -1.0, -2.0]), nothing, labels).tolist() == second.tolist()
 
 
 def test_equal_importance_is_ordered_by_weight_and_then_by_place():

@@ -16,6 +16,7 @@ from lossmith.losses import Objective, Outputs
 from lossmith.models.leave_one_out import leave_one_out
 from lossmith.models.query_init import Question, direction_of, first_queries
 from lossmith.models.retrieval import RetrievalClassifier, RetrievalShape
+from tests.evidence.plain_reader import one_after_another
 
 WIDTH = 16
 SHAPE = RetrievalShape(WIDTH, ("a", "b", "c"), "softmax", queries=4, k=3)
@@ -166,7 +167,8 @@ def test_the_gradient_of_the_penalty_reaches_the_queries_and_makes_them_less_ali
 @every_shape
 def test_what_is_left_of_a_document_is_what_the_model_says_without_the_chunk(shape: RetrievalShape):
     model, chunks, pair = model_of(shape), vectors_of(8), pairs_of(shape, 1)
-    left = leave_one_out(model, chunks, None if pair is None else pair[0])
+    left = leave_one_out(model, chunks, one_after_another(8), None if pair is None else pair[0])
+    np.testing.assert_allclose(left.apart, np.tile(left.whole, (8, 1)))
     for chunk in range(8):
         others = torch.cat([chunks[:chunk], chunks[chunk + 1 :]])[None]
         expected = model(others, whole(1, 7), pair).logits[0].double().detach()

@@ -88,7 +88,7 @@ def test_the_page_is_whole_and_its_text_does_not_act(tmp_path: Path) -> None:
 
 def test_the_decision_is_told_with_scores_label_and_criterion(page: Page) -> None:
     assert "Predicted 1 with a score of 0.866, which is right: the label is 1" in page.text
-    assert "Without its first chunk of evidence the log-odds of this prediction fall by 1.620" in page.text
+    assert "Without its first chunk of evidence the log-odds of 1 fall by 1.620" in page.text
     assert CRITERION in page.text and "0.134" in page.text and "test split" in page.text
 
 
@@ -290,7 +290,7 @@ def test_the_report_holds_the_evidence_and_its_texts_stay_closed(runs: list[Path
 def test_mistakes_show_what_they_rest_on(runs: list[Path]) -> None:
     found = read_page(write_report(runs[:1]))
     mistakes = found.text[found.text.index("Surest mistakes Texts") :]
-    assert "Evidence of what was said, the most important chunk first" in mistakes
+    assert "Evidence, the most important chunk first" in mistakes
     assert re.search(r"[+−]\d\.\d{3}(, against it)? · weight 0\.500", mistakes)
     assert "'chunk'" not in found.source and "&#39;chunk&#39;" not in found.source
 

@@ -32,7 +32,8 @@ def print_evidence(found: Mapping[str, Any]) -> None:
         typer.echo("no chunk was read: the prediction is that of a document without chunks")
         return
     shown = found["evidence"][:_SHOWN]
-    typer.echo("evidence, by how far the log-odds of the prediction fall without the chunk:")
+    about = ", ".join(map(visible, found["about"]))
+    typer.echo(f"evidence, by how far the log-odds of {about} fall without the chunk:")
     for rank, one in enumerate(shown, start=1):
         read_by = ", ".join(map(str, one["queries"]))
         queries = f"  queries {read_by}" if one["queries"] else ""
@@ -70,10 +71,11 @@ def print_run_evidence(found: Mapping[str, Any]) -> None:
     if tested["deletion"] is None:
         typer.echo("no document has two chunks, so nothing can be taken away")
         return
+    asked = visible(found.get("about") or "the prediction")
     typer.echo("")
     print_rows(
         [_fall_row(size, place, tested) for place, size in enumerate(tested["chunks"])],
-        title=f"fall of the predicted class's probability, mean of {tested['n']} documents (95 % interval)",
+        title=f"fall of the probability of {asked}, mean of {tested['n']} documents (95 % interval)",
     )
     typer.echo("")
     for kind, meaning in (

@@ -24,8 +24,8 @@ Score = Callable[[np.ndarray], np.ndarray]
 class Faithfulness:
     """Falls of every document's score, in four kinds (documents, sizes), nan where it has no more chunks than that.
 
-    A score is the probability of what is predicted for the whole document. Deletion takes the first chunks out of it
-    (comprehensiveness of DeYoung 2020: the larger the fall, the more the prediction rests on them), sufficiency leaves
+    A score is the probability of what the evidence of the document is about. Deletion takes the first chunks out of it
+    (comprehensiveness of DeYoung 2020: the larger the fall, the more it rests on them), sufficiency leaves
     nothing else (the smaller the fall, the more they are enough for it).
     """
 

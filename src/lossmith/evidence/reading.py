@@ -12,7 +12,7 @@ import torch
 
 from lossmith.data.criteria import criterion_of
 from lossmith.labels import Classes
-from lossmith.metrics.evidence import by_importance, importance
+from lossmith.metrics.evidence import asked_about, by_importance, importance
 from lossmith.models.leave_one_out import Left, Reader, leave_one_out
 from lossmith.tasks.classified import Decision
 
@@ -83,10 +83,15 @@ class Reading:
         return self.judge.predicted(self.whole)
 
     @cached_property
+    def about(self) -> np.ndarray:
+        """Mask (classes,) of what the evidence speaks for or against."""
+        return asked_about(self.whole, self.predicted, self.judge.classes)
+
+    @cached_property
     def importance(self) -> np.ndarray:
-        """How far the log-odds of the prediction fall (chunks,) without each chunk."""
-        without = self.judge.of_classes(self.left.without)
-        return importance(self.whole, without, self.predicted, multi_label=self.judge.classes.multi_label)
+        """How far the log-odds of what the evidence is about fall (chunks,) without each chunk."""
+        apart, without = (self.judge.of_classes(logits) for logits in (self.left.apart, self.left.without))
+        return importance(apart, without, self.about, multi_label=self.judge.classes.multi_label)
 
     @cached_property
     def weight(self) -> np.ndarray:
@@ -103,16 +108,15 @@ class Reading:
         return np.concatenate([order[read], far[np.argsort(-nearest, kind="stable")]])
 
     def score(self, logits: np.ndarray) -> np.ndarray:
-        """Probability (parts,) of what is predicted for the whole, on logits (parts, outputs) of parts of it.
+        """Probability (parts,) of what the evidence is about, on logits (parts, outputs) of parts of the document.
 
-        Of several labels that are predicted, or of the likeliest where none is, the mean.
+        Of several labels the mean.
         """
         scores = self.judge.decision.scores(self.judge.of_classes(logits), self.judge.classes)
-        asked = self.predicted if self.predicted.any() else np.arange(len(self.whole)) == int(self.whole.argmax())
-        return np.asarray(scores[:, asked].mean(axis=1))
+        return np.asarray(scores[:, self.about].mean(axis=1))
 
 
 def read_document(model: Reader, document: Document, judge: Judge, device: torch.device) -> Reading:
     """Let the model, in eval mode, read a document, and again without each chunk that it read."""
     vectors, pair = document.tensors(device)
-    return Reading(document, judge, leave_one_out(model, vectors, pair))
+    return Reading(document, judge, leave_one_out(model, vectors, document.units, pair))

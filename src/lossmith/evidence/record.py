@@ -15,8 +15,9 @@ SCHEMA = 1
 def record_evidence(document: Document, judge: Judge, reading: Reading | str, *, split: str) -> dict[str, Any]:
     """What a prediction rests on; where `reading` says why the row failed, `error` does.
 
-    `evidence` holds every chunk that was read, the most important first: `importance` is how far the log-odds of the
-    prediction fall without it (nats), `weight` the mean of the queries' weights on it, `queries` those that read it.
+    `about` names what the evidence speaks for: the positive class of two, otherwise what is predicted. `evidence` holds
+    every chunk that was read, the most important first: `importance` is how far the log-odds of that fall without it
+    (nats), `weight` the mean of the queries' weights on it, `queries` those that read it.
     `queries` holds what each query read, the largest weight first; none where the mean of all chunks is read.
     """
     row, classes = document.row, judge.classes
@@ -36,6 +37,7 @@ def record_evidence(document: Document, judge: Judge, reading: Reading | str, *,
             "text": row["prompt"],
             "chunks": [_place(document, chunk) for chunk in range(len(document.units))],
         },
+        "about": [] if read is None else [name for name, own in zip(classes.names, read.about, strict=True) if own],
         "queries": [] if read is None else _queries(read),
         "evidence": [] if read is None else [_evidence(read, chunk) for chunk in read.order if read.left.read[chunk]],
         "error": error,

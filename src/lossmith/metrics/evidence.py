@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
+from lossmith.labels import Classes
 from lossmith.metrics.intervals import RESAMPLES, bootstrap
 from lossmith.metrics.paired import paired_bootstrap
 from lossmith.metrics.scores import mean_of
@@ -33,19 +34,33 @@ def log_odds(logits: np.ndarray, *, multi_label: bool) -> np.ndarray:
     return np.asarray(logits - np.stack(others, axis=-1))
 
 
-def importance(whole: np.ndarray, without: np.ndarray, predicted: np.ndarray, *, multi_label: bool) -> np.ndarray:
-    """How far the log-odds of what is predicted fall (chunks,) without each chunk, in nats; leave-one-out.
+def asked_about(logits: np.ndarray, predicted: np.ndarray, classes: Classes) -> np.ndarray:
+    """What the evidence of a document speaks for or against: a mask (classes,), never empty.
 
-    whole: logits (classes,) of the document; without: logits (chunks, classes) of what is left of it; predicted:
-    (classes,) bool. With two classes this is the fall of the positive one's logit, or its rise where the other is
-    predicted. Of labels that do not exclude each other it is the mean over those predicted, or the fall of the
-    likeliest one where none is. Any real number; below 0 for a chunk that speaks against the prediction.
+    logits, predicted: (classes,), of the whole document. Of two classes it is the positive one, whatever is predicted:
+    that something is absent stands in no chunk, and a document that was missed shows what came nearest. Of more it is
+    what is predicted; of labels that do not exclude each other those predicted, or the likeliest where none is.
 
-    >>> importance(np.array([0.0, 2.0]), np.array([[0.0, 0.5], [0.0, 2.5]]), np.array([False, True]), multi_label=False)
+    >>> asked_about(np.zeros(2), np.array([True, False]), Classes(("no", "yes"), positive="yes")).tolist()
+    [False, True]
+    """
+    if classes.positive is not None:
+        return np.arange(len(classes)) == classes.index(classes.positive)
+    return predicted if predicted.any() else np.arange(len(classes)) == int(np.argmax(logits))
+
+
+def importance(apart: np.ndarray, without: np.ndarray, asked: np.ndarray, *, multi_label: bool) -> np.ndarray:
+    """How far the log-odds of what is asked about fall (chunks,) without each chunk, in nats; leave-one-out.
+
+    apart: logits (chunks, classes) of the document without the other chunks that share text with each, which is the
+    whole document where chunks do not overlap; without: without that chunk too; asked: (classes,) bool. Of several
+    labels it is the mean. Any real number; below 0 for a chunk that speaks against what is asked about.
+
+    >>> whole = np.array([[0.0, 2.0], [0.0, 2.0]])
+    >>> importance(whole, np.array([[0.0, 0.5], [0.0, 2.5]]), np.array([False, True]), multi_label=False)
     array([ 1.5, -0.5])
     """
-    asked = predicted if predicted.any() else np.arange(len(whole)) == int(np.argmax(whole))
-    before, after = log_odds(whole, multi_label=multi_label), log_odds(without, multi_label=multi_label)
+    before, after = log_odds(apart, multi_label=multi_label), log_odds(without, multi_label=multi_label)
     return np.asarray((before - after)[..., asked].mean(axis=-1))
 
 

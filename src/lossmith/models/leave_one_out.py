@@ -25,14 +25,15 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Left:
-    """Logits of a document, and of what is left of it without each of its chunks.
+    """Logits of a document, and of what is left of it around each of its chunks.
 
-    whole (outputs,), without (chunks, outputs), weights and cosines (queries, chunks); all float64 but the mask
-    `read` (chunks,): what some query has a weight on. The rest has no part in the logits, so `without` are those of the
-    whole document there.
+    whole (outputs,); apart (chunks, outputs), without the other chunks that share text with each, and without (chunks,
+    outputs), without that chunk too; weights and cosines (queries, chunks); all float64 but the mask `read` (chunks,):
+    what some query has a weight on. The rest has no part in the logits, so both are those of the whole document there.
     """
 
     whole: np.ndarray
+    apart: np.ndarray
     without: np.ndarray
     weights: np.ndarray
     cosines: np.ndarray
@@ -40,35 +41,53 @@ class Left:
 
 
 @torch.no_grad()
-def leave_one_out(model: Reader, vectors: Tensor, pair: Tensor | None = None) -> Left:
-    """Leave each chunk that is read out of a document once, and let the queries look among the others again.
+def leave_one_out(model: Reader, vectors: Tensor, units: np.ndarray, pair: Tensor | None = None) -> Left:
+    """Leave the text of each chunk that is read out of a document once, and let the queries look among the rest again.
 
-    `vectors` (chunks, width) are one document, `pair` (width,) its criterion; the model is to be in eval mode. What a
-    query reads in the place of a chunk that is gone is its next nearest one, so a document of any length is tried with
-    the chunks that are read and one more for each query: the time depends on queries and k alone.
+    `vectors` (chunks, width) are one document, `units` (chunks, 2) their characters, `pair` (width,) its criterion; the
+    model is to be in eval mode. Where chunks overlap, a decisive sentence may stand in several, and none of them would
+    be missed alone: the others are taken out first, and a chunk is asked what it adds to the rest.
+
+    What a query reads in the place of chunks that are gone are its next nearest ones, so a document of any length is
+    tried with the chunks that are read and a few more for each query: the time depends on queries and k alone.
     """
     count = len(vectors)
     said = model(vectors[None], torch.ones(1, count, dtype=torch.bool, device=vectors.device), _one(pair))
     weights, cosines = said.weights[0], said.cosines[0]
     whole = said.logits[0].double().cpu().numpy()
-    without = np.tile(whole, (count, 1))
-    read = (weights > 0).any(dim=0)
-    if bool(read.any()):
-        without[read.cpu().numpy()] = _without(model, vectors, pair, weights=weights, cosines=cosines)
-    return Left(whole, without, weights.double().cpu().numpy(), cosines.double().cpu().numpy(), read.cpu().numpy())
+    apart, without = np.tile(whole, (count, 1)), np.tile(whole, (count, 1))
+    own = (weights > 0).any(dim=0).nonzero()[:, 0]
+    if len(own):
+        gone = torch.from_numpy(sharing_text(units, own.cpu().numpy())).to(vectors.device)
+        places = _within_reach(weights, cosines, int(gone.sum(dim=1).max()))
+        kept = ~gone[:, places]
+        without[own.cpu().numpy()] = logits_of_parts(model, vectors[places], kept, pair)
+        # A chunk that shares its text with none is left out of the whole document.
+        overlapping = gone.sum(dim=1) > 1
+        beside = (kept | (places == own[:, None]))[overlapping]
+        apart[own[overlapping].cpu().numpy()] = logits_of_parts(model, vectors[places], beside, pair)
+    read = (weights > 0).any(dim=0).cpu().numpy()
+    return Left(whole, apart, without, weights.double().cpu().numpy(), cosines.double().cpu().numpy(), read)
 
 
-def _without(model: Reader, vectors: Tensor, pair: Tensor | None, *, weights: Tensor, cosines: Tensor) -> np.ndarray:
-    """Logits (read chunks, outputs) without each chunk that is read."""
-    read = (weights > 0).any(dim=0)
-    nearest = torch.where(weights > 0, -torch.inf, cosines).argmax(dim=-1)
-    tried = read.clone()
-    tried[nearest] = True
-    places = tried.nonzero()[:, 0]
-    gone = read[places].nonzero()[:, 0]
-    kept = torch.ones(len(gone), len(places), dtype=torch.bool, device=vectors.device)
-    kept[torch.arange(len(gone)), gone] = False
-    return logits_of_parts(model, vectors[places], kept, pair)
+def sharing_text(units: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Which of all chunks share characters with those at `places`, bool (places, chunks): each with itself.
+
+    >>> sharing_text(np.array([[0, 9], [5, 14], [14, 20]]), np.array([1])).tolist()
+    [[True, True, False]]
+    """
+    starts, ends = units[:, 0], units[:, 1]
+    shared = (starts < ends[places, None]) & (ends > starts[places, None])
+    shared[np.arange(len(places)), places] = True
+    return np.asarray(shared)
+
+
+def _within_reach(weights: Tensor, cosines: Tensor, gone: int) -> Tensor:
+    """The chunks (places,) that some query reads of a document, or would where so many chunks were gone."""
+    nearest = torch.where(weights > 0, -torch.inf, cosines).topk(min(gone, cosines.shape[1]), dim=-1).indices
+    reached = (weights > 0).any(dim=0)
+    reached[nearest.flatten()] = True
+    return reached.nonzero()[:, 0]
 
 
 @torch.no_grad()

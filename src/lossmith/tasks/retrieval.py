@@ -17,7 +17,7 @@ from lossmith.config.model import ModelConfig
 from lossmith.data.criteria import criteria_of
 from lossmith.errors import DataError, InputError, LossmithError
 from lossmith.losses import Objective, Outputs
-from lossmith.metrics.evidence import by_importance, importance
+from lossmith.metrics.evidence import asked_about, by_importance, importance
 from lossmith.models.adapters import count_parameters
 from lossmith.models.hidden import unwrap
 from lossmith.models.leave_one_out import Left, leave_one_out
@@ -203,7 +203,8 @@ def answers(loaded: Loaded, rows: Rows, given: Given, progress: Progress | None)
 def _left(model: Any, rows: VectorRows, number: int, device: torch.device) -> Left:
     row = rows[number]
     pair = None if row["criterion"] is None else torch.from_numpy(row["criterion"]).to(device)
-    return leave_one_out(model, torch.from_numpy(row["vectors"]).to(device), pair)
+    units = rows.vectors.units(int(rows.numbers[number]))
+    return leave_one_out(model, torch.from_numpy(row["vectors"]).to(device), units, pair)
 
 
 def schema(given: Given, decision: Decision) -> pa.Schema:
@@ -221,12 +222,16 @@ def told(rows: Rows, scored: Iterator[Scored], given: Given, decision: Decision)
 
 
 def _evidence(one: Read, given: Given, decision: Decision) -> list[dict[str, Any]]:
-    """The chunks without which the log-odds of the prediction fall most, the largest fall first."""
+    """The chunks without which the log-odds of what is asked about fall most, the largest fall first."""
     assert one.logits is not None and one.without is not None and one.units is not None
     classes, left = classes_of(given), one.without()
     predicted = decision.predicted(decision.scores(one.logits[None], classes), classes)[0]
-    without = np.stack([of_classes(own, given) for own in left.without]) if len(left.without) else left.without
-    falls = importance(one.logits, without, predicted, multi_label=classes.multi_label)
+    apart, without = (
+        np.reshape([of_classes(each, given) for each in logits], (-1, len(classes)))
+        for logits in (left.apart, left.without)
+    )
+    asked = asked_about(one.logits, predicted, classes)
+    falls = importance(apart, without, asked, multi_label=classes.multi_label)
     weights = left.weights.mean(axis=0)
     order = [chunk for chunk in by_importance(falls, weights).tolist() if left.read[chunk]]
     units = one.units()

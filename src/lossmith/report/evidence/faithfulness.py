@@ -14,7 +14,7 @@ from lossmith.report.standing import Kind, Verdict
 CURVES: Mapping[str, tuple[str, str, str, int]] = {
     "deletion": (
         "Deletion",
-        "how far the probability of the prediction falls without so many chunks; more is better",
+        "how far the probability falls without so many chunks; more is better",
         "removed chunks",
         1,
     ),
@@ -122,7 +122,7 @@ def _told(kind: str, facts: Mapping[str, Any]) -> str:
     relation = "more" if value > 0 else "less"
     taken = "Without the evidence" if kind == "deletion" else "With the evidence alone"
     chance = "without as many random chunks" if kind == "deletion" else "with as many random chunks alone"
-    return f"{taken} the probability of the prediction falls by {size} {relation} than {chance}{within}."
+    return f"{taken} the probability falls by {size} {relation} than {chance}{within}."
 
 
 def _of(faithfulness: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ _TEXT = 600  # characters of a chunk
 
 @dataclass(frozen=True)
 class Chunk:
-    """One chunk: how much the log-odds of what was predicted fall without it, its weight, and its text."""
+    """One chunk: how much the log-odds of what it is asked about fall without it, its weight, and its text."""
 
     importance: str
     weight: str

@@ -47,7 +47,7 @@ class Ranking:
 
     @property
     def largest(self) -> float:
-        """The largest importance for or against the prediction, in nats."""
+        """The largest importance for or against what is asked about, in nats."""
         return max((abs(one["importance"]) for one in self.evidence), default=0.0)
 
     def marks(self) -> list[Mark]:
@@ -102,7 +102,7 @@ class Ranking:
 
 
 def ranking(record: Mapping[str, Any]) -> Ranking:
-    """The evidence that is shown: of very much, what is most important for or against the prediction."""
+    """The evidence that is shown: of very much, what is most important for or against what is asked about."""
     evidence: Sequence[Mapping[str, Any]] = record["evidence"]
     kept = sorted(range(len(evidence)), key=lambda place: -abs(evidence[place]["importance"]))[:MARKED]
     readers: dict[int, list[tuple[int, float, float]]] = {}

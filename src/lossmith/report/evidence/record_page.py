@@ -36,7 +36,7 @@ def write_evidence_page(record: Mapping[str, Any], path: Path) -> Path:
     """Write the page of one explained prediction; returns the file's path.
 
     `record` is what `lossmith explain RUN --id ID --json` prints: schema, id, split, label, predicted, scores,
-    criterion, document (text, chunks), queries (query, chunks with weight and cosine) and evidence (chunk, start,
+    criterion, about, document (text, chunks), queries (query, chunks with weight, cosine) and evidence (chunk, start,
     end, text, weight, importance), the most important first; `whole` where the document is that which the record was
     cut from. Raises InputError where it is none.
     """
@@ -62,6 +62,7 @@ def _content(record: Mapping[str, Any]) -> dict[str, Any]:
         "title": f"Evidence of {record['id']}",
         "split": record.get("split") or "",
         "whole": bool(record.get("whole")),
+        "about": _about(record),
         "verdict": _verdict(record, shown),
         "facts": _facts(record, text),
         "scores": _scores(record),
@@ -88,7 +89,7 @@ def _verdict(record: Mapping[str, Any], shown: Ranking) -> Verdict:
     score = record["scores"].get(predicted)
     said = f"Predicted {predicted or 'none of the labels'}"
     said += f" with a score of {number(score, decimals=3)}" if score is not None else ""
-    detail = _first(shown)
+    detail = _first(shown, _about(record))
     if label is None:
         return Verdict("plain", f"{said}; the record has no label", detail)
     if label == predicted:
@@ -96,14 +97,19 @@ def _verdict(record: Mapping[str, Any], shown: Ranking) -> Verdict:
     return Verdict("bad", f"{said}, which is wrong: the label is {label or 'none'}", detail)
 
 
-def _first(shown: Ranking) -> str:
+def _about(record: Mapping[str, Any]) -> str:
+    """What the evidence speaks for or against."""
+    return ", ".join(record["about"])
+
+
+def _first(shown: Ranking, about: str) -> str:
     """What the first chunk of the evidence does."""
     if not shown.evidence:
         return ""
     first = shown.evidence[0]
     moved = "fall" if first["importance"] > 0 else "rise" if first["importance"] < 0 else "do not change"
     by = f" by {shown.importance(first, sign=False)}" if first["importance"] else ""
-    return f"Without its first chunk of evidence the log-odds of this prediction {moved}{by}."
+    return f"Without its first chunk of evidence the log-odds of {about} {moved}{by}."
 
 
 def _facts(record: Mapping[str, Any], text: str) -> list[tuple[str, str]]:

@@ -71,7 +71,8 @@ def _told(facts: Mapping[str, Any]) -> str:
     if read and records and records > read:
         of = f"{read:,} of {count(records, 'record')} of {split}, drawn by seed"
     draws = f" Random chunks are the mean of {count(tried_on['draws'], 'draw')}." if tried_on.get("draws") else ""
+    about = facts.get("about") or "the prediction"
     return (
-        f"Measured on {of}. The evidence of a prediction is ranked by how much its log-odds fall without each chunk; "
-        f"the bands are 95 % intervals over clusters of records.{draws}"
+        f"Measured on {of}. Evidence is ranked by how much the log-odds of {about} fall without each chunk, and tried on "
+        f"the probability of that; the bands are 95 % intervals over clusters of records.{draws}"
     )
