@@ -121,10 +121,15 @@ def test_error_names_both_limits(limits: dict[str, int]):
 
 @pytest.mark.parametrize("policy", ["drop", "cut_prompt", "cut_answer", "error"])
 @pytest.mark.parametrize("kind", TOKENIZERS)
-def test_a_predicted_record_is_never_left_out_and_its_target_stays_whole(kind: str, policy: str):
+def test_a_predicted_record_is_never_left_out_and_keeps_to_both_limits(kind: str, policy: str):
     whole = sides(encoded(kind, LONG))
     row = encoded(kind, LONG, source=6, target=3, truncation=policy, predicting=True)
-    assert len(sides(row)[0]) == 6 and sides(row)[1] == whole[1] and row.truncation == "cut_prompt"
+    assert len(sides(row)[0]) == 6 and sides(row)[1] == whole[1][:3] and row.truncation == "cut_both"
+    assert (row.target, row.supervised) == ("1 2 3 4 5 6", [(6, 9)])
+    target = encoded(kind, LONG, target=3, truncation=policy, predicting=True, keep_end=True)
+    assert sides(target)[1] == [*whole[1][:2], whole[1][-1]] and target.truncation == "cut_answer"
+    source = encoded(kind, LONG, source=6, truncation=policy, predicting=True)
+    assert sides(source)[1] == whole[1] and source.truncation == "cut_prompt"
     none = encoded("bart", LONG, source=2, truncation=policy, predicting=True)
     assert (none.truncation, none.input_ids) == ("prompt_too_long", [])
 

@@ -91,9 +91,9 @@ def test_a_predicted_record_is_never_left_out(policy: str) -> None:
     assert at_prompt.input_ids == full.input_ids
     assert at_prompt.truncation is None
     cut = encode(rendered, PLAIN, max_length=4, truncation=policy, predicting=True)
-    assert cut.input_ids == full.input_ids[full.prompt_length - 4 :]
-    assert cut.prompt_length == 4
-    assert cut.truncation == "cut_prompt"
+    assert cut.input_ids == full.input_ids[full.prompt_length - 4 : full.prompt_length + 4]
+    assert (cut.prompt_length, cut.supervised) == (4, [(4, 8)])
+    assert cut.truncation == "cut_both" and cut.target == rendered.target
     assert prompt_ids(rendered, PLAIN, max_length=4) == cut.input_ids[:4]
 
 

@@ -60,9 +60,10 @@ def encode(
     alone is too long; `error` raises DataError. With limits of their own, prompt and answer are judged apart. A source
     loses its right end: what it is asked to be is said at its beginning.
 
-    When `predicting`, the policy does not apply: `max_length` bounds the prompt alone, a longer one is cut, and the
-    answer, which is only compared with, stays whole. Where not even one token of the prompt fits, the
-    result has no ids and says "prompt_too_long".
+    When `predicting`, the policy does not apply: `max_length` bounds the prompt alone, and a longer one is cut. So are
+    the ids of the answer, which the loss of an evaluation reads, at their own limit or at `max_length`; its text, which
+    predictions are compared with, stays whole. Where not even one token of the prompt fits, the result has no ids and
+    says "prompt_too_long".
 
     Raises RecordError where the tokenizer has no token for any character of the answer.
     """

@@ -15,7 +15,7 @@ from lossmith.data.sources.files import Source
 from lossmith.names import code_hash
 from lossmith.runs import write_json
 
-FORMAT = 7  # raised when the same inputs give other files
+FORMAT = 8  # raised when the same inputs give other files
 _RACY_SECONDS = 2.0
 # Of `task`, what is made of prepared chunks: a search over these reads the same rows.
 CLASSIFIER_KEYS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,18 +29,16 @@ class Limits:
 def fit(layout: Layout, limits: Limits, *, truncation: Truncation, predicting: bool) -> tuple[Kept, str | None]:
     """Which tokens of a layout stay, (tokens,) of bool, and what was done.
 
-    That is None, "cut_prompt", "cut_answer", "dropped" (all stay, to be measured), or "prompt_too_long" (none stays).
+    That is None, "cut_prompt", "cut_answer", "cut_both", "dropped" (all stay, to be measured), or "prompt_too_long"
+    (none stays).
 
-    When `predicting` the prompt alone is bounded, and always cut. Raises DataError where `truncation` is error.
+    When `predicting` a prompt is cut whatever the policy, and the answer too, at its own limit or at max_length: it is
+    read for the loss of an evaluation alone. Raises DataError where `truncation` is error.
     """
     kept = np.ones(len(layout.ids), dtype=bool)
-    over_prompt, over_answer = _excess(layout, limits)
     if predicting:
-        if layout.prompt_length <= limits.max_length:
-            return kept, None
-        if not _cut_prompt(kept, layout, layout.prompt_length - limits.max_length):
-            return np.zeros_like(kept), "prompt_too_long"
-        return kept, "cut_prompt"
+        return _fit_asked(kept, layout, limits)
+    over_prompt, over_answer = _excess(layout, limits)
     if over_prompt <= 0 and over_answer <= 0:
         return kept, None
     if truncation == "error":
@@ -49,6 +47,18 @@ def fit(layout: Layout, limits: Limits, *, truncation: Truncation, predicting: b
     if truncation == "cut_answer" and (limits.answer_length is None or over_prompt <= 0):
         done = _cut_answer(kept, layout, limits)
     return (kept, str(truncation)) if done else (np.ones_like(kept), "dropped")
+
+
+def _fit_asked(kept: Kept, layout: Layout, limits: Limits) -> tuple[Kept, str | None]:
+    """A record that is predicted: it is never left out, and costs no more than its limits allow."""
+    apart = replace(limits, answer_length=limits.answer_length or limits.max_length)
+    over_prompt, over_answer = _excess(layout, apart)
+    if over_prompt > 0 and not _cut_prompt(kept, layout, over_prompt):
+        return np.zeros_like(kept), "prompt_too_long"
+    if over_answer > 0:
+        _cut_answer(kept, layout, apart)
+        return kept, "cut_both" if over_prompt > 0 else "cut_answer"
+    return kept, "cut_prompt" if over_prompt > 0 else None
 
 
 def _excess(layout: Layout, limits: Limits) -> tuple[int, int]:

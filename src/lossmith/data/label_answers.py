@@ -109,7 +109,7 @@ class LabelAnswers:
     def check(self, record: Record, answers: Answers, encoded: Encoded) -> None:
         """Raise DataError where the record's own answer is not taught in the ids that are scored."""
         taught = encoded.input_ids[encoded.prompt_length :]
-        if encoded.truncation in ("dropped", "cut_answer", "prompt_too_long"):
+        if encoded.answer_is_cut or encoded.truncation in ("dropped", "prompt_too_long"):
             return
         own = answers[list(self.words).index(str(record.label))]
         if not any(taught[: len(way)] == way and (self.schema or len(taught) == len(way)) for way in own):

@@ -74,8 +74,8 @@ class Encoded:
     token included; `spans` the named ones, the outer before the inner. `prompt` and `target` are the whole texts, also
     where tokens were cut. `straddles` counts the tokens that reach over the edge of a span. `truncation` says what was
     done to a record that is too long: "cut_prompt", "cut_answer", "dropped" (all ids are still here, to be measured;
-    the record must not be used) or, when predicting, "prompt_too_long" (no id is left). Where a head reads the record,
-    all ids are the prompt, and `pair_start` is the first token of the second of two texts.
+    the record must not be used) or, when predicting, "cut_both" or "prompt_too_long" (no id is left). Where a head
+    reads the record, all ids are the prompt, and `pair_start` is the first token of the second of two texts.
     """
 
     input_ids: list[int]
@@ -87,6 +87,16 @@ class Encoded:
     straddles: int
     truncation: str | None
     pair_start: int | None = None
+
+    @property
+    def prompt_is_cut(self) -> bool:
+        """Whether tokens of the prompt are missing."""
+        return self.truncation in ("cut_prompt", "cut_both")
+
+    @property
+    def answer_is_cut(self) -> bool:
+        """Whether tokens of the answer are missing."""
+        return self.truncation in ("cut_answer", "cut_both")
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,12 +79,12 @@ class _Side:
 
 
 def _source(fresh: Described, tokenizer: PreTrainedTokenizerBase) -> _Side:
-    cut = fresh.encoded.truncation == "cut_prompt"
+    cut = fresh.encoded.prompt_is_cut
     views = fresh.tokens[: fresh.encoded.prompt_length]
     return _Side(spelled(views, None if cut else fresh.rendered.prompt, tokenizer), cut)
 
 
 def _target(fresh: Described, tokenizer: PreTrainedTokenizerBase) -> _Side:
-    cut = fresh.encoded.truncation == "cut_answer"
+    cut = fresh.encoded.answer_is_cut
     views = fresh.tokens[fresh.encoded.prompt_length :]
     return _Side(spelled(views, None if cut else fresh.rendered.text[len(fresh.rendered.prompt) :], tokenizer), cut)

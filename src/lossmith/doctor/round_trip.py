@@ -82,7 +82,7 @@ def compare_answer(
     if fresh is None:
         return against_target(pieces, str(row["target"]), [decode([number], tokenizer) for number in end_ids])
     rendered, encoded = fresh.rendered, fresh.encoded
-    if encoded.truncation in ("cut_prompt", "cut_answer"):
+    if encoded.prompt_is_cut or encoded.answer_is_cut:
         cut, expected = True, "".join(view.text for a, b in encoded.supervised for view in fresh.tokens[a:b])
     else:
         cut, expected = False, "".join(rendered.text[start:end] for start, end in rendered.supervised)
@@ -102,7 +102,7 @@ def against_target(pieces: Sequence[str], target: str, ends: Sequence[str]) -> C
 
 def compare_text(ids: Sequence[int], fresh: Described, tokenizer: PreTrainedTokenizerBase) -> Comparison:
     """All ids, decoded, against the rendered text between the tokens that the encoder adds around it."""
-    cut = fresh.encoded.truncation in ("cut_prompt", "cut_answer")
+    cut = fresh.encoded.prompt_is_cut or fresh.encoded.answer_is_cut
     expected = "".join(spelled(fresh.tokens, None if cut else fresh.rendered.text, tokenizer))
     return Comparison(without_own_blanks(decode(ids, tokenizer), expected, tokenizer), expected, cut=cut)
 

@@ -18,8 +18,8 @@ ENCODER_SPECIAL = {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SE
 _SPECIAL = re.compile(r"<\|[A-Za-z_]+\|>|\[(?:PAD|CLS|SEP|MASK)\]")
 _CHAT_TOKEN = re.compile(r"<\|[A-Za-z_]+\|>")
 _BYTES = 256
-# Characters of a text without a blank (or of blanks alone) that merges are learned from at once: what they cost grows with
-# the square of a word's length, and base64, a long line of one sign or megabytes of blanks are one word each.
+# Characters of a text without a blank (or of blanks alone) that merges are learned from at once: what they cost grows
+# with the square of a word's length, and base64, a long line of one sign or megabytes of blanks are one word each.
 _LONGEST_WORD = 1000
 
 

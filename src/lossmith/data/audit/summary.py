@@ -21,6 +21,7 @@ TRUNCATION_SHARE = 0.10
 _DONE = {
     "cut_prompt": "had their prompt cut",
     "cut_answer": "had their answer cut",
+    "cut_both": "had their prompt and their answer cut",
     "dropped": "were dropped",
     "prompt_too_long": "have a prompt of which nothing fits",
 }
@@ -112,10 +113,10 @@ def _split_warnings(audit: Mapping[str, Any]) -> list[str]:
             continue
         if not split["supervised_tokens"]:
             warnings.append(f"none of the {split['tokens']} tokens of the {name} split is supervised")
-        elif split["end_supervised"] < count:
+        elif name == "train" and split["end_supervised"] < count:
             missing = count - split["end_supervised"]
             warnings.append(
-                f"the end of the answer is not supervised in {missing} of {count} {name} records: "
+                f"the end of the answer is not supervised in {missing} of {count} train records: "
                 "a model does not learn there to stop"
             )
     return warnings
