@@ -6,15 +6,19 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from lossmith.config.model import ModelConfig
 from lossmith.models.base_tokenizer import load_tokenizer
 from lossmith.models.load import load_model
 from lossmith.models.precision import choose_precision
-from lossmith.models.save import save_model
+from lossmith.models.save import adapter_alone, save_model
+
+from .families import build
 
 CPU = choose_precision(device="cpu", dtype="float32")
 TEXT = "Whisk <ing>3 eggs</ing> with 50 g of zest."
@@ -128,8 +132,6 @@ def test_an_adapter_is_small_and_knows_its_base_absolutely(saved, bases):
     settings = json.loads((folder / "adapter_config.json").read_text())
     assert settings["base_model_name_or_path"] == str(bases["untied"])
     assert Path(settings["base_model_name_or_path"]).is_absolute()
-    from safetensors.torch import load_file
-
     names = load_file(folder / "adapter_model.safetensors")
     assert not [name for name in names if "embed_tokens.weight" in name or "lm_head.weight" in name]
     assert not (folder / "README.md").exists()
@@ -159,3 +161,24 @@ def test_saving_leaves_the_model_as_it_was(saved, bases, texts, tmp_path):
     after = dict(loaded.model.named_parameters())
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_what_a_trainer_switched_off_is_on_for_whoever_loads_the_model(tmp_path):
+    model = build("bart", tied=True)
+    model.config.use_cache = False
+    model.generation_config.forced_eos_token_id, model.generation_config.min_length = 1, 40
+    tokenizer = SimpleNamespace(pad_token_id=0, bos_token_id=2, save_pretrained=lambda folder: None)
+    save_model(model, tokenizer, tmp_path / "model", end_ids=(1,))
+    assert json.loads((tmp_path / "model" / "config.json").read_text())["use_cache"] is True
+    assert model.config.use_cache is False
+    generation = json.loads((tmp_path / "model" / "generation_config.json").read_text())
+    assert (generation["forced_eos_token_id"], generation["decoder_start_token_id"]) == (1, 0)
+    assert "min_length" not in generation, "how long answers of the base were is no fact of the model"
+
+
+def test_checkpoints_of_an_adapter_hold_no_embeddings(bases, texts, tmp_path):
+    loaded, _ = make("adapter-tokens-tied", bases, texts)
+    with adapter_alone(loaded.model):
+        loaded.model.save_pretrained(tmp_path)
+    assert "save_pretrained" not in vars(loaded.model)
+    assert not [name for name in load_file(tmp_path / "adapter_model.safetensors") if name.endswith("tokens.weight")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -134,10 +133,7 @@ def trained(place: Path, base) -> Callable[[str], Path]:
             start, (preset, *told) = RUNS[name]
             given = [f"model.base={base(start)}", f"data.files={place / 'dishes.jsonl'}", f"runs_dir={place / 'runs'}"]
             overrides = [*QUICK, *given, f"name={name}", "model.lora_r=4", *told]
-            with warnings.catch_warnings():
-                # Said by peft when a checkpoint holds embeddings with added rows.
-                warnings.filterwarnings("ignore", message="Setting `save_embedding_layers` to `True`")
-                made[name] = lossmith.train(preset, overrides, quiet=True).path
+            made[name] = lossmith.train(preset, overrides, quiet=True).path
         return made[name]
 
     return of

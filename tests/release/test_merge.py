@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import GenerationConfig
 
 from lossmith.config.load import load_run_config
 from lossmith.errors import InputError, LossmithError
@@ -171,15 +172,28 @@ def test_files_beside_the_weights_are_held_against_the_run_too(trained, merged_o
     tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "chat_template.jinja").write_text("{{ messages }}")
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    generation = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps({**generation, "repetition_penalty": 1.3}))
     assert any("chat template" in told for told in examined(run, folder)["complaints"])
     # The fresh process is the same work as above; here only what its caller adds is looked at.
     monkeypatch.setattr("lossmith.release.verify._in_a_fresh_process", lambda request: {"complaints": []})
     found = verify(folder, against=run)
-    assert len(found.complaints) == 2
+    assert len(found.complaints) == 3
     assert "the template that records are rendered with" in found.complaints[0]
-    assert "trained again" in found.complaints[1]
+    assert "repetition_penalty is 1.3, was None" in found.complaints[1]
+    assert "trained again" in found.complaints[2]
     with pytest.raises(LossmithError, match="is not the model of"):
         found.require()
+
+
+def test_ways_of_decoding_that_a_base_brings_along_are_no_difference(trained, base, tmp_path):
+    run, other = tmp_path / "run", tmp_path / "base"
+    shutil.copytree(trained("plain"), run)
+    shutil.copytree(base("tied"), other)
+    GenerationConfig(eos_token_id=1, repetition_penalty=1.7, min_new_tokens=20).save_pretrained(other)
+    adapter = json.loads((run / "model" / "adapter_config.json").read_text())
+    (run / "model" / "adapter_config.json").write_text(json.dumps({**adapter, "base_model_name_or_path": str(other)}))
+    assert examined(run, merge(run).path)["complaints"] == []
 
 
 def test_what_cannot_be_compared_is_told(trained, merged_of, tmp_path):

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,11 +54,13 @@ def save_model(
 
 
 def _generation(model: Any, tokenizer: Any, end_ids: Sequence[int]) -> Any:
-    """Sampling defaults of the base are not taken over: they belong to whoever generates."""
+    """How answers begin and end; how the base decodes is not taken over: that belongs to whoever generates."""
     from transformers import GenerationConfig
 
+    whole = unwrap(model)
     return GenerationConfig(
-        **first_tokens(unwrap(model)),
+        **first_tokens(whole),
+        forced_eos_token_id=whole.generation_config.forced_eos_token_id,
         eos_token_id=list(end_ids),
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
@@ -92,14 +95,19 @@ def base_name(model: Any) -> str | None:
 
 
 def _write_whole(model: Any, staging: Path, generation: Any) -> None:
-    if generation is None:
-        model.save_pretrained(staging)
-        return
-    kept, model.generation_config = model.generation_config, generation
+    kept, cache = getattr(model, "generation_config", None), getattr(model.config, "use_cache", None)
+    if generation is not None:
+        model.generation_config = generation
+    # Trainers switch the cache of keys and values off for their own steps; without it writing is many times as slow.
+    if cache is False:
+        model.config.use_cache = True
     try:
         model.save_pretrained(staging)
     finally:
-        model.generation_config = kept
+        if generation is not None:
+            model.generation_config = kept
+        if cache is False:
+            model.config.use_cache = cache
 
 
 def _write_adapter(model: Any, staging: Path) -> None:
@@ -112,6 +120,20 @@ def _write_adapter(model: Any, staging: Path) -> None:
         settings.base_model_name_or_path = kept
     # peft writes a card with placeholders; the card is the release's to write.
     (staging / "README.md").unlink(missing_ok=True)
+
+
+@contextmanager
+def adapter_alone(model: nn.Module) -> Iterator[None]:
+    """Inside, saving a peft model leaves embeddings out: the base has them, and the adapter the rows that trained."""
+    saved: Any = without_wrapper(model)
+    if not hasattr(saved, "peft_config"):
+        yield
+        return
+    saved.save_pretrained = partial(type(saved).save_pretrained, saved, save_embedding_layers=False)
+    try:
+        yield
+    finally:
+        del saved.save_pretrained
 
 
 @contextmanager

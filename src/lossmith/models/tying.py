@@ -58,8 +58,8 @@ def _refuse_shared_embedding(model: PreTrainedModel, targets: Sequence[str] | st
         if isinstance(module, nn.Embedding) and module.weight is shared and is_target(path, targets):
             name = path.rpartition(".")[2]
             raise ConfigError(
-                f"the embedding '{name}' is shared by encoder and decoder of this {family_of(model)} model, of which LoRA "
-                "would reach one",
+                f"the embedding '{name}' is shared by encoder and decoder of this {family_of(model)} model, "
+                "of which LoRA would reach one",
                 got=f"model.lora_target_modules with {name}",
                 expected="linear layers, lm_head among them",
                 fix=f"leave {name} out of the targets",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from lossmith.config.model import ModelConfig
+from lossmith.models.hidden import unwrap
 from lossmith.models.precision import Precision
 from lossmith.models.stored import Stored, load_stored
 
@@ -44,6 +46,8 @@ def ask(stored: Stored, probes: Sequence[str], *, precision: Precision, config: 
     """
     plain = config is None and not stored.is_adapter and stored.kind in _LOADERS
     model, tokenizer = _plainly(stored, precision) if plain else _by_lossmith(stored, precision, config)
+    if stored.writes:
+        _write_as_stored(model, stored.folder)
     read = [ids for text in probes if (ids := tokenizer(text, truncation=False)["input_ids"][:_READ])]
     if stored.kind == "seq2seq":
         return [_asked_pair(model, tokenizer, ids, other) for ids, other in zip(read, read[1:] + read[:1], strict=True)]
@@ -64,6 +68,16 @@ def _plainly(stored: Stored, precision: Precision) -> tuple[Any, Any]:
 def _by_lossmith(stored: Stored, precision: Precision, config: ModelConfig | None) -> tuple[Any, Any]:
     loaded, tokenizer = load_stored(stored, precision=precision, config=config)
     return loaded.model, tokenizer
+
+
+def _write_as_stored(model: Any, folder: Path) -> None:
+    """Let a model write by the settings that lie with it: under an adapter its base would bring its own."""
+    from transformers import GenerationConfig
+    from transformers.utils import GENERATION_CONFIG_NAME
+
+    if (folder / GENERATION_CONFIG_NAME).is_file():
+        for each in (model, unwrap(model)):
+            each.generation_config = GenerationConfig.from_pretrained(folder)  # a folder that was given  # nosec B615
 
 
 @torch.no_grad()

@@ -111,7 +111,28 @@ def _other_facts(copy: Path, original: Path) -> list[str]:
         "classes": "the classes",
         "decision": "the threshold or temperature",
     }
-    return [f"{what} of {copy.name} differs" for key, what in words.items() if first.get(key) != second.get(key)]
+    told = [f"{what} of {copy.name} differs" for key, what in words.items() if first.get(key) != second.get(key)]
+    return [*told, *_other_generation(copy, original)]
+
+
+def _other_generation(copy: Path, original: Path) -> list[str]:
+    """How answers of the copy begin, are written and end otherwise, where the original says it."""
+    from transformers.utils import GENERATION_CONFIG_NAME
+
+    first, second = (_known(folder / GENERATION_CONFIG_NAME) for folder in (original, copy))
+    if not first or first == second:
+        return []
+    if not second:
+        return [f"{GENERATION_CONFIG_NAME} of {copy.name} is missing"]
+    keys = [key for key in sorted({*first, *second}) if first.get(key) != second.get(key)]
+    told = ", ".join(f"{key} is {second.get(key)}, was {first.get(key)}" for key in keys)
+    return [f"{GENERATION_CONFIG_NAME} of {copy.name} differs: {told}"]
+
+
+def _known(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    return {key: value for key, value in read_json(file).items() if key != "transformers_version" and key[0] != "_"}
 
 
 def _stale(copy: Path, run: RunFolder | None) -> list[str]:

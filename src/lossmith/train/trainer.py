@@ -19,6 +19,7 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from lossmith.errors import LossmithError
 from lossmith.losses import Objective
+from lossmith.models.save import adapter_alone
 from lossmith.runs import RunFolder, append_jsonl
 from lossmith.tasks.rows import Rows
 from lossmith.tasks.task import Collate, Forward, Parts
@@ -289,7 +290,8 @@ class ObjectiveTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         self._staging = True
         try:
-            super()._save_checkpoint(model, trial)
+            with adapter_alone(self.model):
+                super()._save_checkpoint(model, trial)
         finally:
             self._staging = False
         self.tally.gather(self.args.device)
