@@ -11,6 +11,8 @@ import pytest
 import lossmith
 from lossmith.errors import ConfigError, InputError
 from lossmith.generate.phrases import phrase_finder
+from lossmith.metrics.overlap import rouge1
+from lossmith.metrics.paired import difference, paired_bootstrap, permutation_test
 from lossmith.stages import sweep
 from tests.command_line import Command
 from tests.integration.conftest import SHRUNK
@@ -54,6 +56,35 @@ def test_a_sweep_is_a_table_files_and_a_page(dreams: Path, command: Command, tmp
     page = (dreams / "sweep.test.html").read_text()
     assert str(dreams / "sweep.test.html") in shown.out
     assert all(name in page for name in ("greedy", "warm", "no-letters", "distinct_2", "Drawn at random"))
+
+    # Every further preset is held against the first, record by record.
+    compared = result["comparison"]
+    assert (compared["runs"], compared["tests"]) == (["greedy", "warm", "no-letters"], 2)  # distinct_2 has no p
+    assert {(one["run"], one["against"]) for one in compared["comparisons"]} == {
+        ("warm", "greedy"), ("no-letters", "greedy"),
+    }  # fmt: skip
+    assert "paired comparison on 6 records" in shown.out and "p_holm" in shown.out
+    assert "warm less greedy" in page and "no-letters less greedy" in page
+
+
+def test_a_preset_is_tested_on_the_clusters_of_its_records(dreams: Path):
+    ways: dict[str, dict[str, object]] = {"greedy": {}, "warm": {"do_sample": True, "temperature": 1.5}}
+    result = sweep(dreams, ways, split="train")
+    tables = [pq.read_table(dreams / one["predictions"]) for one in result["presets"]]
+    first, second = (rouge1(table["prediction"].to_pylist(), table["target"].to_pylist()) for table in tables)
+    clusters = tables[0]["cluster"].to_pylist()
+    (entry,) = (one for one in result["comparison"]["comparisons"] if one["metric"] == "rouge1")
+    bounds = paired_bootstrap(first, second, clusters=clusters)
+    assert entry["difference"] == difference(first, second) != 0
+    assert (entry["low"], entry["high"]) == (bounds.low, bounds.high)
+    assert entry["p"] == permutation_test(first, second, clusters=clusters).p
+    assert result["comparison"]["clusters"] == len(set(clusters)) < len(clusters)
+
+
+def test_one_preset_has_nothing_to_be_compared_with(dreams: Path):
+    result = sweep(dreams, {"greedy": {}}, split="validation")
+    assert result["comparison"] is None
+    assert "less greedy" not in Path(result["page"]).read_text()
 
 
 def test_a_preset_of_a_sweep_is_what_predict_gives_with_it(dreams: Path):

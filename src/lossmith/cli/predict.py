@@ -58,7 +58,7 @@ def predict(
 
 
 def _print_sweep(result: Mapping[str, Any]) -> None:
-    from lossmith.cli.screen import print_rows
+    from lossmith.cli.screen import print_comparison, print_rows
 
     rows = []
     for preset in result["presets"]:
@@ -67,6 +67,9 @@ def _print_sweep(result: Mapping[str, Any]) -> None:
             row[name] = _shown(figure)
         rows.append(row | {"failed": preset["failed"], "seconds": preset["seconds"]})
     print_rows(rows, title=f"{result['split']}, {result['n']} records")
+    if result["comparison"] is not None:
+        typer.echo("")
+        print_comparison(result["comparison"])
     typer.echo(f"page: {result['page']}")
 
 

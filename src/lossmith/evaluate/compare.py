@@ -1,15 +1,15 @@
-"""Two or more runs on the same records: differences, intervals, permutation p values, Holm."""
+"""Two or more runs, or ways of predicting, on the same records: differences, intervals, permutation p values, Holm."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lossmith.errors import InputError
 from lossmith.evaluate.compare_groups import group_differences
 from lossmith.evaluate.measures import Measure, Resampling, find_measures
-from lossmith.evaluate.predictions import SMALLEST_GROUP, aligned, read_predictions
+from lossmith.evaluate.predictions import SMALLEST_GROUP, Predictions, aligned, read_predictions
 from lossmith.metrics.intervals import RESAMPLES, cluster_codes
 from lossmith.metrics.paired import PERMUTATIONS, difference, holm, paired_bootstrap, permutation_test
 from lossmith.metrics.scores import AnyScores
@@ -38,34 +38,52 @@ def compare_runs(
     folders = [RunFolder(Path(path)) for path in run_folders]
     split = split or _split(folders[0])
     smallest = _smallest_group(folders[0])
-    runs = [read_predictions(folder.predictions(split), smallest_group=smallest) for folder in folders]
-    measures = find_measures(metrics or _shared_metrics(folders), runs[0].classes)
-    same = [runs[0], *(aligned(runs[0], other) for other in runs[1:])]
-    clusters = runs[0].clusters
-    scores = [{name: measure.score(run) for name, measure in measures.items()} for run in same]
-    how = Resampling(resamples, seed)
+    held = {
+        str(folder.path): read_predictions(folder.predictions(split), smallest_group=smallest) for folder in folders
+    }
+    asked = metrics or _shared_metrics(folders)
+    return {"split": split} | compare_predictions(
+        held, asked, how=Resampling(resamples, seed), permutations=permutations
+    )
+
+
+def compare_predictions(
+    held: Mapping[str, Predictions],
+    metrics: Sequence[str],
+    *,
+    how: Resampling,
+    permutations: int = PERMUTATIONS,
+) -> dict[str, Any]:
+    """Compare each further set of predictions with the first, as `compare_runs` does runs; `held` names them.
+
+    Raises InputError where they are of different records or targets.
+    """
+    (first_name, first), *others = held.items()
+    measures = find_measures(metrics, first.classes)
+    same = {name: aligned(first, other) for name, other in others}
+    clusters = first.clusters
+    own = {name: measure.score(first) for name, measure in measures.items()}
     comparisons = [
-        _comparison(name, measure, (scores[0][name], scores[place][name]), clusters, how, permutations)
-        | {"run": str(folders[place].path), "against": str(folders[0].path)}
-        for place in range(1, len(folders))
+        _comparison(name, measure, (own[name], measure.score(other)), clusters, how, permutations)
+        | {"run": run, "against": first_name}
+        for run, other in same.items()
         for name, measure in measures.items()
     ]
     for entry, adjusted in zip(comparisons, holm([one["p"] for one in comparisons]), strict=True):
         entry["p_holm"] = adjusted
     return {
-        "split": split,
-        "n": len(runs[0]),
+        "n": len(first),
         "clusters": None if clusters is None else int(cluster_codes(clusters).max()) + 1,
-        "runs": [str(folder.path) for folder in folders],
-        "resamples": resamples,
+        "runs": list(held),
+        "resamples": how.resamples,
         "permutations": permutations,
-        "seed": seed,
+        "seed": how.seed,
         "tests": sum(entry["p"] is not None for entry in comparisons),
         "comparisons": comparisons,
         "groups": [
-            entry | {"run": str(folders[place].path), "against": str(folders[0].path)}
-            for place in range(1, len(folders))
-            for entry in group_differences(same[0], same[place], how)
+            entry | {"run": run, "against": first_name}
+            for run, other in same.items()
+            for entry in group_differences(first, other, how)
         ],
     }
 

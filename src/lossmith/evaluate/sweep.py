@@ -1,18 +1,20 @@
-"""What predictions under one generation preset come to."""
+"""What predictions under several generation presets come to, each by itself and against the first."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lossmith.config.schema import Config
+from lossmith.evaluate.compare import compare_predictions
 from lossmith.evaluate.measures import Resampling, figure, find_measures
-from lossmith.evaluate.predictions import read_predictions
+from lossmith.evaluate.predictions import Predictions, read_predictions
 
 
 def preset_figures(predictions: Path, config: Config) -> dict[str, Any]:
     """Records, failures and every metric of `evaluate.metrics` with its interval, as metrics.json has them."""
-    held = read_predictions(predictions, smallest_group=config.evaluate.smallest_group)
+    held = _read(predictions, config)
     how = Resampling(config.evaluate.resamples, config.seed)
     measures = find_measures(config.evaluate.metrics, held.classes)
     return {
@@ -22,3 +24,19 @@ def preset_figures(predictions: Path, config: Config) -> dict[str, Any]:
             name: figure(measure, measure.score(held), held.clusters, how=how) for name, measure in measures.items()
         },
     }
+
+
+def preset_differences(predictions: Mapping[str, Path], config: Config) -> dict[str, Any] | None:
+    """Each further preset against the first, on every metric of `evaluate.metrics`, as `compare_runs` compares runs.
+
+    None where there is one preset alone.
+    """
+    if len(predictions) < 2:
+        return None
+    held = {name: _read(path, config) for name, path in predictions.items()}
+    how = Resampling(config.evaluate.resamples, config.seed)
+    return compare_predictions(held, config.evaluate.metrics, how=how)
+
+
+def _read(predictions: Path, config: Config) -> Predictions:
+    return read_predictions(predictions, smallest_group=config.evaluate.smallest_group)

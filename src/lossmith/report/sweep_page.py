@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lossmith.evaluate.predictions import read_predictions
+from lossmith.report.comparison import pairs, verdict_lines
 from lossmith.report.document import render
 from lossmith.report.examples import Chosen, choose
 from lossmith.report.failures import failures
@@ -36,12 +37,16 @@ def _content(folder: Path, sweep: Mapping[str, Any]) -> dict[str, Any]:
     runs = [_as_run(run, preset) for preset in presets]
     tables = {preset["name"]: read_predictions(folder / preset["predictions"]) for preset in presets}
     asked = list(presets[0]["metrics"])
+    compared = pairs(sweep["comparison"], [one.label for one in runs]) if sweep["comparison"] else []
     return {
         "title": f"{run.label}, {sweep['split']}",
         "lead": f"{count(sweep['n'], 'record')} of {sweep['split']} under {count(len(presets), 'generation preset')}: "
         "the same model and the same prompts, decoded in different ways.",
         "runs": [{"label": one.label, "key": key(place)} for place, one in enumerate(runs)],
         "several": True,
+        "verdicts": verdict_lines(compared, asked[0] if asked else None),
+        "warnings": (),
+        "pairs": compared,
         "pooled": False,
         "settings": _settings(presets),
         "columns": columns(runs),

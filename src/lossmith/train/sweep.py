@@ -12,7 +12,7 @@ from lossmith.config.generate import GenerateConfig
 from lossmith.config.generation_presets import with_preset
 from lossmith.config.schema import Config
 from lossmith.errors import ConfigError
-from lossmith.evaluate.sweep import preset_figures
+from lossmith.evaluate.sweep import preset_differences, preset_figures
 from lossmith.generate.settings import check_settings
 from lossmith.models.load import Loaded
 from lossmith.names import TASKS
@@ -50,7 +50,7 @@ def sweep_split(
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Predict a split under each preset, score it, and write `predictions/<split>.<preset>.parquet` and
-    `sweep.<split>.json`, whose content is returned.
+    `sweep.<split>.json`, whose content is returned; `comparison` in it tests each further preset against the first.
 
     `presets` are settings by name, each laid over the run's own (`with_preset`). Raises ConfigError for a task that
     generates nothing and for settings that contradict each other, before anything is generated.
@@ -67,7 +67,15 @@ def sweep_split(
                 _one(shared, name, how, _told(progress, place, len(ways), len(rows)))
                 for place, (name, how) in enumerate(ways.items())
             ]
-    result = {"schema": SCHEMA, "split": split, "n": len(rows), "seed": config.seed, "presets": found}
+        comparison = preset_differences({one["name"]: run.path / one["predictions"] for one in found}, config)
+    result = {
+        "schema": SCHEMA,
+        "split": split,
+        "n": len(rows),
+        "seed": config.seed,
+        "presets": found,
+        "comparison": comparison,
+    }
     write_json(run.sweep(split), result)
     return result
 
