@@ -18,6 +18,7 @@ from lossmith.names import import_from
 STUDY_FILE = "study.json"
 # Beside a model: the hash of its template, its classes, how scores become decisions, what it was merged from.
 FACTS_FILE = "lossmith.json"
+_OF_DAMAGED = "put a whole copy in its place, or remove it and run the stage that writes it again"
 
 
 @contextmanager
@@ -58,7 +59,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise LossmithError(f"{path} is missing", got=path, expected="a file that an earlier stage writes") from None
     except ValueError as error:
-        raise LossmithError(f"{path} is damaged: {error}", got=path, fix="remove it and run the stage again") from error
+        raise LossmithError(f"{path} is damaged: {error}", got=path, fix=_OF_DAMAGED) from error
 
 
 def append_jsonl(path: Path, row: Mapping[str, Any]) -> None:

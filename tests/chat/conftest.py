@@ -46,6 +46,10 @@ SHAPES = {
         "retrieval",
         ["data.template={text: '{{ use }}'}", "data.label=fresh", "data.chunks={by: words, size: 3, overlap: 0}", "task.queries=2", "task.k=2", "model=tfidf-svd", "model.hidden_size=8"],
     ),
+    "criteria": (
+        "classification",
+        ["data.template={text: '{{ use }}', pair: '{{ criterion }}'}", "data.pairs={keeps: 'Does it keep?', sweet: 'Is it sweet?'}"],
+    ),
 }  # fmt: skip
 
 
@@ -58,6 +62,8 @@ def herbs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "dish": f"soup {number}",
             "use": f"Use {HERBS[number % 5]} {'fresh from the pot' if number % 2 else 'dried over winter'}, number {number}.",
             "fresh": "yes" if number % 2 else "no",
+            "keeps": number % 2,
+            "sweet": number % 3 % 2,
             "messages": [
                 {"role": "user", "content": f"{HERBS[number % 5]}?"},
                 {"role": "assistant", "content": f"In soup {number}."},

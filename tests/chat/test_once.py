@@ -128,8 +128,30 @@ def test_piped_text_is_one_question_and_lines_are_several(
     monkeypatch.setattr("sys.stdin", io.StringIO(text))
     done = call("chat", runs_of("head"), "--lines", "--json")
     assert [json.loads(line)["asked"]["use"] for line in done.out.splitlines()] == ["crème 👩‍🍳", "basil"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("one\u2028question\r\ntwo\x0cmore"))
+    done = call("chat", runs_of("head"), "--lines", "--json")
+    asked = [json.loads(line)["asked"]["use"] for line in done.out.rstrip("\n").split("\n")]
+    assert asked == ["one\u2028question", "two\x0cmore"]
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     assert "nothing was piped in" in call("chat", runs_of("head")).err
+
+
+def test_a_line_that_cannot_be_asked_keeps_no_other_from_its_answer(
+    call: Command, runs_of: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = ['{"herb": "mint", "dish": "tea"}', "mint", '{"herb": "sage", "dish": "tea"}']
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines)))
+    done = call("chat", runs_of("fields"), "--lines", "--json", "--set", "max_new_tokens=3")
+    first, second, third = (json.loads(line) for line in done.out.splitlines())
+    assert done.code == 1 and second["asked"] == "mint" and "a JSON object with herb, dish" in second["error"]
+    assert [len(one["replies"]) for one in (first, third)] == [1, 1]
+
+
+def test_models_that_read_one_text_each_are_asked_one_text(call: Command, runs_of: Callable[[str], str]) -> None:
+    done = call("chat", runs_of("head"), runs_of("pairs"), "--once", "mint", "--json", "--set", "max_new_tokens=3")
+    found = json.loads(done.out)
+    assert found["asked"] == {"text": "mint"}
+    assert ["scores" in reply for reply in found["replies"]] == [True, False]
 
 
 def test_a_megabyte_is_cut_and_said_so(
@@ -157,6 +179,10 @@ def test_a_megabyte_is_cut_and_said_so(
         (("RUN/pairs", "--once", "mint", "--system", "Be brief."), "none of these models converses"),
         (("RUN/pairs", "--once", "mint", "--save", "talk.txt"), "no format"),
         (("RUN/nowhere", "--once", "mint"), "not found"),
+        (("RUN/pair", "--once", "mint"), "did you mean 'RUN/pairs/model'?"),
+        (("no such/name", "--once", "mint"), "not found"),
+        (("scratch-tiny", "--once", "mint"), "no model that was trained"),
+        (("RUN/head", "--once", "mint", "--set", "temperature=0.4"), "generates nothing"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_asked_is_said(
@@ -165,7 +191,30 @@ def test_what_cannot_be_asked_is_said(
     folder = str(Path(runs_of("pairs")).parent)
     runs_of("fields"), runs_of("head")
     done = call("chat", *(each.replace("RUN", folder) for each in arguments))
-    assert done.code in (1, 2) and says in done.err
+    assert done.code in (1, 2) and says.replace("RUN", folder) in done.err
+    assert "not foreseen" not in done.err
+
+
+def test_damaged_weights_are_told(call: Command, runs_of: Callable[[str], str], tmp_path: Path) -> None:
+    run = tmp_path / "damaged"
+    shutil.copytree(runs_of("pairs"), run)
+    weights = run / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:500])
+    done = call("chat", run, "--once", "mint")
+    assert done.code == 2 and "are damaged" in done.err and "not foreseen" not in done.err
+
+
+def test_a_criterion_of_no_name_is_read_as_a_text_and_said_so(call: Command, runs_of: Callable[[str], str]) -> None:
+    for given, notes in (("keeps", None), ("Does it keep?", None), ("keep", 1)):
+        question = json.dumps({"use": "Use mint.", "criterion": given})
+        done = call("chat", runs_of("criteria"), "--once", question, "--json")
+        [reply] = json.loads(done.out)["replies"]
+        assert len(reply.get("notes", ())) == (notes or 0) and "scores" in reply
+
+
+def test_an_answer_that_cannot_be_read_predicts_nothing(call: Command, runs_of: Callable[[str], str]) -> None:
+    done = call("chat", runs_of("json"), "--once", "Use mint")
+    assert done.code == 1 and "predicted" not in done.out and "yes" in done.out
 
 
 def test_another_template_than_the_trained_one_is_refused(

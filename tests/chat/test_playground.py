@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
@@ -20,7 +21,7 @@ READY = "#ask:not([disabled])"
 
 @pytest.fixture(scope="module")
 def server(runs_of: Callable[[str], str]) -> Iterator[PlaygroundServer]:
-    table = Table.of([runs_of(kind) for kind in ("pairs", "chat", "documents")], device="cpu")
+    table = Table.of([runs_of(kind) for kind in ("pairs", "chat", "documents", "messages")], device="cpu")
     with PlaygroundServer(table) as serving:
         thread = Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -62,7 +63,7 @@ def test_runs_and_presets_stand_side_by_side(page: Any, tmp_path: Path) -> None:
     assert page.locator("[data-field]").count() == 1
     for preset in ("greedy", "sampling"):
         page.locator(f'#presets input[value="{preset}"]').check()
-    page.locator("summary").click()
+    page.get_by_text("Single settings").click()
     page.locator('[data-setting="max_new_tokens"]').fill("5")
     drawn = ask(page, herb="mint <b>& thyme</b>")
     heads = drawn.locator("h2").all_inner_texts()
@@ -80,10 +81,47 @@ def test_runs_and_presets_stand_side_by_side(page: Any, tmp_path: Path) -> None:
     assert len(said["replies"]) == 4 and said["asked"] == {"herb": "mint <b>& thyme</b>"}
 
 
+def test_each_page_has_a_conversation_of_its_own(page: Any, server: PlaygroundServer) -> None:
+    pick(page, "messages")
+    page.get_by_text("Single settings").click()
+    page.locator('[data-setting="max_new_tokens"]').fill("3")
+    page.locator('[data-setting="do_sample"]').select_option("yes")
+    page.locator('[data-setting="temperature"]').fill(".5")
+    ask(page, text="mint?")
+    page.reload()
+    page.wait_for_selector("#models input")
+    assert page.locator(".round").count() == 0 and page.locator("#saving").is_hidden()
+    pick(page, "messages")
+    ask(page, text="basil?")
+    first, second = list(server.table.sessions.values())[-2:]
+    assert [one.asked["text"] for one in first.said] == ["mint?"]
+    with page.expect_download() as saved:
+        page.click("#transcript-lines")
+    assert [json.loads(line)["asked"] for line in Path(saved.value.path()).read_text().splitlines()] == [
+        one.asked for one in second.said
+    ]
+
+
+def test_an_answer_that_nobody_waits_for_ends(page: Any, server: PlaygroundServer) -> None:
+    pick(page, "messages")
+    page.get_by_text("Single settings").click()
+    page.locator('#presets input[value="beams"]').check()
+    page.locator('[data-setting="max_new_tokens"]').fill("9000")
+    page.locator('[data-field="text"]').fill("mint?")
+    page.keyboard.press("Control+Enter")
+    page.get_by_text(re.compile(r"^\d+ tokens$")).wait_for()
+    page.click("#stop")
+    page.wait_for_selector(READY)
+    assert "stopped" in page.locator(".about").first.inner_text()
+    with server.table.lock:
+        [reply] = list(server.table.sessions.values())[-1].said[-1].replies
+    assert reply["stopped"] and reply["tokens"] < 9000
+
+
 def test_a_refusal_is_told_and_the_page_goes_on(page: Any) -> None:
     pick(page, "pairs")
     page.locator('#presets input[value="greedy"]').check()
-    page.locator("summary").click()
+    page.get_by_text("Single settings").click()
     page.locator('[data-setting="temperature"]').fill("0.5")
     page.locator('[data-field="herb"]').fill("mint")
     page.click("#ask")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+from lossmith.chat.asking import LeftError
 from lossmith.chat.commands import COMMANDS, carry_out
 from lossmith.chat.session import Session, Voice, open_session
 from lossmith.chat.streaming import TextPieces
@@ -59,17 +62,32 @@ def test_the_same_seed_gives_the_same_conversation(session: Session) -> None:
 def test_pieces_make_the_answer_and_an_interrupt_keeps_what_there_is(session: Session) -> None:
     carry_out(session, "/set max_new_tokens=40 do_sample=false")
     pieces: list[str] = []
-    [(_, whole)] = session.replies({"text": "mint?"}, tell=lambda _, piece: pieces.append(piece))
+    [(_, whole)] = session.replies({"text": "mint?"}, tell=lambda _, piece, tokens: pieces.append(piece))
     assert "".join(pieces) == whole.text and (len(pieces) > 1 or len(str(whole.text)) < 2)
-
-    def interrupt(_: Voice, piece: str) -> None:
-        raise KeyboardInterrupt
-
     carry_out(session, "/new")
     carry_out(session, "/preset greedy beams")
-    [(voice, stopped)] = session.replies({"text": "mint?"}, tell=interrupt)
-    assert voice.preset == "greedy" and stopped.notes == ("stopped",)
+    [(voice, stopped)] = session.replies({"text": "mint?"}, tell=stop_at(4, KeyboardInterrupt))
+    assert (voice.preset, stopped.finished, stopped.stopped, stopped.tokens) == ("greedy", False, True, 4)
     assert str(whole.text).startswith(str(stopped.text))
+    assert session.said[-1].as_json()["replies"][0]["stopped"] is True
+
+
+def stop_at(last: int, reason: type[BaseException]) -> Callable[[Voice, str, int], None]:
+    def tell(_: Voice, piece: str, tokens: int) -> None:
+        if tokens == last:
+            raise reason
+
+    return tell
+
+
+def test_beams_tell_that_they_work_and_can_be_stopped(session: Session) -> None:
+    carry_out(session, "/preset beams")
+    told: list[tuple[str, int]] = []
+    [(_, whole)] = session.replies({"text": "mint?"}, tell=lambda _, piece, tokens: told.append((piece, tokens)))
+    assert [tokens for piece, tokens in told[:-1] if not piece] == list(range(len(told) - 1)) and len(told) > 2
+    assert told[-1] == (whole.text, whole.tokens)
+    [(_, stopped)] = session.replies({"text": "mint?"}, tell=stop_at(3, LeftError))
+    assert stopped.stopped and stopped.tokens == 3 and not stopped.text
 
 
 def test_models_are_switched_and_compared(session: Session, runs_of: Callable[[str], str]) -> None:
@@ -77,9 +95,50 @@ def test_models_are_switched_and_compared(session: Session, runs_of: Callable[[s
     carry_out(session, f"/compare {runs_of('pairs')}")
     assert [voice.answerer.name for voice in session.voices] == [opened.name, runs_of("pairs")]
     assert session.voices[0].answerer is opened
-    assert session.fields == ("text", "herb")
+    # Each reads one text, whatever its name there.
+    assert session.fields == ("text",)
+    assert [reply.error for _, reply in session.replies({"text": "mint?"})] == [None, None]
+    carry_out(session, f"/compare {runs_of('fields')}")
+    assert session.fields == ("text", "herb", "dish")
     carry_out(session, f"/model {runs_of('pairs')}")
     assert [voice.answerer.name for voice in session.voices] == [runs_of("pairs")]
+
+
+def test_what_was_set_goes_with_another_model_and_only_in_part_with_another_preset(
+    session: Session, runs_of: Callable[[str], str]
+) -> None:
+    carry_out(session, "/set temperature=0.5 max_new_tokens=7 top_p=0.9")
+    carry_out(session, f"/model {runs_of('head')}")
+    carry_out(session, f"/model {runs_of('pairs')}")
+    [voice] = session.voices
+    assert voice.how().settings() == {"max_new_tokens": 7, "do_sample": True, "temperature": 0.5, "top_p": 0.9}
+    told = carry_out(session, "/preset greedy beams")
+    assert "no longer set: do_sample=True, temperature=0.5, top_p=0.9" in told
+    assert [voice.how().max_new_tokens for voice in session.voices] == [7, 7]
+    carry_out(session, f"/model {runs_of('messages')}")
+    assert [(voice.preset, voice.how().max_new_tokens) for voice in session.voices] == [("greedy", 7), ("beams", 7)]
+
+
+def test_settings_that_another_model_has_no_place_for_are_told(
+    session: Session, runs_of: Callable[[str], str], tmp_path: Path
+) -> None:
+    run = tmp_path / "beams"
+    shutil.copytree(runs_of("pairs"), run)
+    values = yaml.safe_load((run / "config.yaml").read_text())
+    values["generate"] = {"num_beams": 2, "length_penalty": 1.1}
+    (run / "config.yaml").write_text(yaml.safe_dump(values))
+    carry_out(session, "/set num_beams=1")
+    told = carry_out(session, f"/model {run}")
+    assert "no longer set: do_sample=True, num_beams=1" in told and "there is one beam" in told
+    assert session.voices[0].how().settings() == {
+        "max_new_tokens": 6,
+        "do_sample": False,
+        "num_beams": 2,
+        "length_penalty": 1.1,
+    }
+    carry_out(session, f"/model {runs_of('head')}")
+    with pytest.raises(InputError, match="generates nothing"):
+        carry_out(session, "/set temperature=0.5")
 
 
 @pytest.mark.parametrize(
@@ -89,6 +148,7 @@ def test_models_are_switched_and_compared(session: Session, runs_of: Callable[[s
         ("/preset beems", "did you mean 'beams'"),
         ("/set temperature", "sets nothing"),
         ("/set temperatur=1", "temperature"),
+        ("/set temperature=[1", "cannot be read"),
         ("/seed many", "whole number"),
         ("/save", "no file"),
         ("/save talk.txt", "no format"),
@@ -128,7 +188,7 @@ class Letters:
 
 def test_half_a_character_is_held_back() -> None:
     told: list[str] = []
-    pieces = TextPieces(Letters(), told.append)
+    pieces = TextPieces(Letters(), lambda piece, _: told.append(piece))
     text = "é🌿!"
 
     def growing() -> Iterator[list[int]]:
@@ -137,5 +197,5 @@ def test_half_a_character_is_held_back() -> None:
 
     for ids in growing():
         pieces(ids)
-    pieces.end(text)
-    assert told == ["é", "🌿", "!"]
+    pieces.end(text, len(text.encode()))
+    assert [piece for piece in told if piece] == ["é", "🌿", "!"]

@@ -10,8 +10,13 @@ from lossmith.config.generate import GenerateConfig
 
 # chat and completion continue a text, seq2seq reads one and writes another; the others tell classes.
 Kind = Literal["chat", "completion", "seq2seq", "classifier", "retrieval"]
-# Told every further piece of an answer while it is written.
-Tell = Callable[[str], None]
+# Told every further piece of an answer while it is written, and how many tokens it has by then. Beams hold one answer
+# beside another until their end: while they search, the piece is empty.
+Tell = Callable[[str, int], None]
+
+
+class LeftError(Exception):
+    """Raised out of `tell` where whoever asked has left: the answer ends there, as at an interrupt."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,8 @@ class Reply:
 
     `text` is what was written, `predicted` the class, `scores` the probability of each; each is None or empty where the
     model gives none. `evidence` are the chunks of a document that the prediction rests on, as `lossmith explain --json`
-    has them. `finished`: whether the answer ended by itself; `tokens` is how many were written. `notes` say what was
-    done to the question. With `error` there is no answer.
+    has them. `finished`: whether the answer ended by itself, `stopped`: whether who asked ended it; `tokens` is how
+    many were written. `notes` say what was done to the question. With `error` there is no answer.
     """
 
     text: str | None = None
@@ -37,6 +42,7 @@ class Reply:
     scores: Mapping[str, float] = field(default_factory=dict)
     evidence: Sequence[Mapping[str, Any]] = ()
     finished: bool = True
+    stopped: bool = False
     tokens: int = 0
     notes: tuple[str, ...] = ()
     error: str | None = None
@@ -50,6 +56,8 @@ class Reply:
         told: dict[str, Any] = {}
         if self.text is not None:
             told |= {"text": self.text, "finished": self.finished, "tokens": self.tokens}
+        if self.stopped:
+            told["stopped"] = True
         if self.scores:
             told |= {"predicted": self.predicted, "scores": dict(self.scores)}
         if self.evidence:
@@ -89,7 +97,7 @@ class Answerer(Protocol):
     def notes(self) -> tuple[str, ...]: ...  # noqa: D102
 
     def answer(self, question: Question, *, how: GenerateConfig | None, seed: int, tell: Tell | None) -> Reply:
-        """What it says; a text that is written goes piece by piece to `tell`, where its way of decoding has pieces.
+        """What it says; a text that is written goes piece by piece to `tell`.
 
         Raises DataError for a question that its template cannot render, ConfigError for settings that cannot be.
         """

@@ -46,7 +46,8 @@ class HeadClassifier(ClassAnswerer):
         logits = self._logits(encoded.input_ids, encoded.pair_start)
         cut = encoded.truncation is not None
         notes = (f"the text is longer than {self.longest} tokens: its end was cut off",) if cut else ()
-        return judged(logits, self.judge, criterion=self.stored.criterion(question), notes=notes)
+        criterion, notes = self.stored.criterion(question), (*self.stored.notes(question), *notes)
+        return judged(logits, self.judge, criterion=criterion, notes=notes)
 
     def _logits(self, ids: Sequence[int], pair_start: int | None) -> np.ndarray:
         device = next(self.loaded.model.parameters()).device

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from lossmith.chat.asking import Answerer
-from lossmith.chat.session import OWN, Session, read_settings, voices_of, with_setting
+from lossmith.chat.session import OWN, Session, read_settings, require_writer
 from lossmith.config.compose import group_names
+from lossmith.config.generate import ABOUT_THE_ANSWER
 from lossmith.config.generation_presets import GROUP
-from lossmith.errors import InputError, unknown_name
+from lossmith.errors import ConfigError, InputError, unknown_name
 
 SIGN = "/"
 
@@ -69,37 +70,48 @@ def _show(session: Session, _words: Sequence[str]) -> str:
 def _preset(session: Session, words: Sequence[str]) -> str:
     if not words:
         return f"presets: {', '.join(group_names(GROUP))}, a YAML file, or '{OWN}'; now: {_names(session)}"
-    wanted = [None if word == OWN else word for word in words]
-    session.voices = voices_of(_opened(session), wanted)
-    return f"now: {_names(session)}"
+    require_writer(session.opened, f"the preset {words[0]}")
+    # A preset is a whole way of decoding: what was changed of another one would make it none.
+    kept, dropped = _about_the_answer(session.changes)
+    session.arrange(session.opened, [None if word == OWN else word for word in words], kept)
+    return "\n".join([*dropped, f"now: {_names(session)}"])
 
 
 def _set(session: Session, words: Sequence[str]) -> str:
     if not words:
         raise InputError("nothing is set", got="no setting", expected="temperature=0.8, top_p=0.9 and the like")
-    session.voices = with_setting(session.voices, read_settings(words))
+    require_writer(session.opened, words[0])
+    session.arrange(session.opened, session.presets, {**session.changes, **read_settings(words)})
     return _show(session, ())
 
 
 def _model(session: Session, words: Sequence[str]) -> str:
     if not words:
         return f"now: {_names(session)}"
-    there = {answerer.name: answerer for answerer in _opened(session)}
+    there = {answerer.name: answerer for answerer in session.opened}
     opened = [there[name] if name in there else session.open(name) for name in dict.fromkeys(words)]
-    return _with(session, opened)
+    told = [f"note: {note}" for answerer in opened for note in answerer.notes]
+    try:
+        session.arrange(opened, session.presets, session.changes)
+    except ConfigError as error:
+        # What another model's own settings have no place for.
+        kept, dropped = _about_the_answer(session.changes)
+        session.arrange(opened, session.presets, kept)
+        told += [*dropped, f"note: {error.message}"]
+    return "\n".join([*told, f"now: {_names(session)}"])
 
 
 def _compare(session: Session, words: Sequence[str]) -> str:
     if not words:
         raise InputError("no model is named to compare with", got=f"{SIGN}compare", expected=f"{SIGN}compare MODEL")
-    return _model(session, [*(answerer.name for answerer in _opened(session)), *words])
+    return _model(session, [*(answerer.name for answerer in session.opened), *words])
 
 
-def _with(session: Session, opened: Sequence[Answerer]) -> str:
-    presets = list(dict.fromkeys(voice.preset for voice in session.voices if voice.answerer.own is not None))
-    session.voices = voices_of(opened, presets if any(answerer.own is not None for answerer in opened) else [])
-    notes = [f"note: {note}" for answerer in opened for note in answerer.notes]
-    return "\n".join([*notes, f"now: {_names(session)}"])
+def _about_the_answer(changes: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Of changed settings those that go with every way of decoding, and what is said of the others."""
+    kept = {key: value for key, value in changes.items() if key in ABOUT_THE_ANSWER}
+    dropped = [f"{key}={value}" for key, value in changes.items() if key not in kept]
+    return kept, [f"note: no longer set: {', '.join(dropped)} ({SIGN}set sets them again)"] if dropped else []
 
 
 def _new(session: Session, _words: Sequence[str]) -> str:
@@ -125,15 +137,11 @@ def _save(session: Session, words: Sequence[str]) -> str:
         raise InputError("no file is named", got=f"{SIGN}save", expected=f"{SIGN}save chat.jsonl, or chat.md")
     path = Path(words[0]).expanduser()
     session.save(path)
-    return f"{len(session.said)} questions: {path}"
+    return f"{len(session.said)} question{'' if len(session.said) == 1 else 's'} written to {path}"
 
 
 def _quit(_session: Session, _words: Sequence[str]) -> str:
     raise EOFError
-
-
-def _opened(session: Session) -> list[Answerer]:
-    return list({id(voice.answerer): voice.answerer for voice in session.voices}.values())
 
 
 def _names(session: Session) -> str:

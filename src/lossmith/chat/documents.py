@@ -50,7 +50,8 @@ class DocumentReader(ClassAnswerer):
         if np.isnan(reading.left.whole).any():
             return Reply(error=UNKNOWN)
         found = record_evidence(document, judge, reading, split="typed")
-        return Reply(predicted=found["predicted"], scores=found["scores"], evidence=found["evidence"])
+        notes = self.stored.notes(question)
+        return Reply(predicted=found["predicted"], scores=found["scores"], evidence=found["evidence"], notes=notes)
 
     @property
     def _encoder(self) -> Any:

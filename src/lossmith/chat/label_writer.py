@@ -60,6 +60,7 @@ class LabelWriter:
     def answer(self, question: Question, *, how: GenerateConfig | None, seed: int, tell: Tell | None = None) -> Reply:
         """The class, by score and threshold, or as the written answer says."""
         ids, notes = self.writer.prompt(question)
+        notes = (*self.writer.stored.notes(question), *notes)
         record = self.writer.stored.record(question)
         ways = self.answers.ids(record, self.answers.template.render(record, self.writer.tokenizer))
         found = next(
@@ -79,7 +80,7 @@ class LabelWriter:
             return decided(logits, self.classes, decision, notes=notes)
         writer = replace(self.writer, schema=self.answers.schema)
         written = writer.answer(question, how=how, seed=seed, tell=tell)
-        return self._read(written, decided(logits, self.classes, decision))
+        return self._read(written, decided(logits, self.classes, decision, notes=notes))
 
     def _read(self, written: Reply, scored: Reply) -> Reply:
         """What is written beside the scores; an answer that the schema does not accept predicts nothing."""
@@ -97,6 +98,6 @@ class LabelWriter:
             scored.scores,
             finished=written.finished,
             tokens=written.tokens,
-            notes=written.notes,
+            notes=scored.notes,
             error=error,
         )

@@ -49,6 +49,13 @@ def find_place(name: str) -> Place:
     Raises InputError where there is none, for a run that is not trained yet, and for a scratch base nobody trained.
     """
     folder = Path(name).expanduser()
+    if not name.strip() or (name.startswith("scratch-") and not folder.is_dir()):
+        raise InputError(
+            f"'{name}' names no model that was trained",
+            got=name or "an empty name",
+            expected="a run folder, the folder of a model or an adapter, or a name on the hub",
+            fix="lossmith demo trains two runs" if name.strip() else None,
+        )
     if (folder / "config.yaml").is_file():
         return _of_run(name, open_run(folder))
     stored = stored_at(name)

@@ -5,26 +5,27 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lossmith.chat.asking import Answerer, Question, Reply
+from lossmith.chat.asking import Answerer, LeftError, Question, Reply
 from lossmith.chat.opening import open_answerer
-from lossmith.chat.stored_template import fields_of
+from lossmith.chat.stored_template import TEXT, fields_of
 from lossmith.chat.transcript import Said, write_transcript
 from lossmith.config.generate import GenerateConfig
-from lossmith.config.generation_presets import with_preset
+from lossmith.config.generation_presets import checked_settings, with_preset
 from lossmith.errors import InputError, LossmithError
 from lossmith.generate.settings import check_settings
 
 OWN = "own settings"
 Opener = Callable[[str], Answerer]
+Presets = Sequence[str | None]
 
 
 @dataclass(frozen=True)
 class Voice:
-    """A model, and the preset that it answers by: None for the settings of its own run."""
+    """A model, the preset that it answers by (None: the settings of its own run), and what is changed of that."""
 
     answerer: Answerer
     preset: str | None = None
@@ -44,37 +45,53 @@ class Voice:
         if own is None:
             return None
         how = own if self.preset is None else with_preset(own, self.preset)
-        how = with_changes(how, self.changes)
+        if self.changes:
+            how = GenerateConfig(**{**how.model_dump(), **checked_settings(self.changes)})
         check_settings(how.settings())
         return how
-
-
-def with_changes(how: GenerateConfig, changes: Mapping[str, Any]) -> GenerateConfig:
-    """Settings with some of them set to other values; raises ConfigError for what is none."""
-    from lossmith.config.generation_presets import checked_settings
-
-    return GenerateConfig(**{**how.model_dump(), **checked_settings(changes)}) if changes else how
 
 
 @dataclass
 class Session:
     """Voices that are asked the same, each with the conversation it has had.
 
-    `open` gives further models. Answers that are drawn take another seed at every question, beginning with the one
-    given as `next_seed`, so that a conversation can be had again word for word.
+    `open` gives further models. `presets` and `changes` are how all models that write are asked, now and when others
+    take their place. Answers that are drawn take another seed at every question, beginning with the one given as
+    `next_seed`, so that a conversation can be had again word for word.
     """
 
     open: Opener
-    voices: list[Voice]
+    voices: list[Voice] = field(default_factory=list)
+    presets: Presets = ()
+    changes: Mapping[str, Any] = field(default_factory=dict)
     system: str | None = None
     next_seed: int = 0
     said: list[Said] = field(default_factory=list)
     _before: dict[str, list[dict[str, str]]] = field(default_factory=dict)
 
+    def arrange(self, opened: Sequence[Answerer], presets: Presets, changes: Mapping[str, Any]) -> None:
+        """Let these models answer by each of these presets, with these settings changed.
+
+        Raises ConfigError, and leaves all as it was, where one of them cannot be asked so.
+        """
+        voices = [
+            Voice(answerer, preset, changes)
+            for answerer in opened
+            for preset in (dict.fromkeys(presets) if presets and answerer.own is not None else [None])
+        ]
+        for voice in voices:
+            voice.how()
+        self.voices, self.presets, self.changes = voices, presets, changes
+
+    @property
+    def opened(self) -> list[Answerer]:
+        """The models of its voices."""
+        return list({id(voice.answerer): voice.answerer for voice in self.voices}.values())
+
     @property
     def fields(self) -> tuple[str, ...]:
-        """The names that are asked for, those of all models together."""
-        return tuple(dict.fromkeys(name for voice in self.voices for name in voice.answerer.fields))
+        """The names that are asked for."""
+        return fields_of_all(self.opened)
 
     @property
     def criteria(self) -> dict[str, str]:
@@ -82,9 +99,9 @@ class Session:
         return {name: text for voice in self.voices for name, text in voice.answerer.criteria.items()}
 
     def replies(
-        self, fields: Mapping[str, Any], *, tell: Callable[[Voice, str], None] | None = None
+        self, fields: Mapping[str, Any], *, tell: Callable[[Voice, str, int], None] | None = None
     ) -> Iterator[tuple[Voice, Reply]]:
-        """What every voice says, one after another; `tell` is told the pieces of it while they are written.
+        """What every voice says, one after another; `tell` is told of it while it is written (asking.Tell).
 
         What a question does to one voice alone is its reply's error. An interrupt ends the answer that is written, and
         no further voice is asked.
@@ -95,11 +112,11 @@ class Session:
         for voice in self.voices:
             asked = Question(_own(fields, voice.answerer), self._conversation(voice))
             begun = time.monotonic()
-            reply, stopped = _reply(voice, asked, said.seed, tell)
+            reply = _reply(voice, asked, said.seed, tell)
             said.add(voice.name, reply, seconds=time.monotonic() - begun)
             self._remember(voice, asked, reply)
             yield voice, reply
-            if stopped:
+            if reply.stopped:
                 return
 
     def forget(self) -> None:
@@ -124,21 +141,34 @@ class Session:
         self._before.setdefault(voice.name, []).extend(turns)
 
 
-def _reply(voice: Voice, asked: Question, seed: int, tell: Callable[[Voice, str], None] | None) -> tuple[Reply, bool]:
-    """What a voice says, and whether it was interrupted."""
-    pieces: list[str] = []
+def _reply(voice: Voice, asked: Question, seed: int, tell: Callable[[Voice, str, int], None] | None) -> Reply:
+    """What a voice says; what it had written by then, where it was stopped."""
+    written: list[str] = []
+    tokens = 0
 
-    def keep(piece: str) -> None:
-        pieces.append(piece)
+    def keep(piece: str, by_now: int) -> None:
+        nonlocal tokens
+        tokens = by_now
+        written.append(piece)
         if tell is not None:
-            tell(voice, piece)
+            tell(voice, piece, by_now)
 
     try:
-        return voice.answerer.answer(asked, how=voice.how(), seed=seed, tell=keep), False
-    except KeyboardInterrupt:
-        return Reply("".join(pieces), notes=("stopped",)), True
+        return voice.answerer.answer(asked, how=voice.how(), seed=seed, tell=keep)
+    except (KeyboardInterrupt, LeftError):
+        return Reply("".join(written) if written else None, finished=False, stopped=True, tokens=tokens)
     except LossmithError as error:
-        return Reply(error=str(error)), False
+        return Reply(error=str(error))
+
+
+def fields_of_all(opened: Sequence[Answerer]) -> tuple[str, ...]:
+    """What models that are asked together are asked for: one text where each of them reads one, whatever its name.
+
+    Otherwise the names of all, each once.
+    """
+    names = tuple(dict.fromkeys(name for answerer in opened for name in answerer.fields))
+    one_each = len(names) > 1 and all(len(answerer.fields) == 1 for answerer in opened)
+    return (TEXT,) if one_each else names
 
 
 def _own(fields: Mapping[str, Any], answerer: Answerer) -> dict[str, Any]:
@@ -163,35 +193,29 @@ def open_session(
     cannot be, and for a system message to models of which none converses.
     """
     opened = [opener(name) for name in dict.fromkeys(models)]
-    voices = with_setting(voices_of(opened, presets), read_settings(settings))
+    changes = read_settings(settings)
+    asked = [*presets, *(f"{key}={value}" for key, value in changes.items())]
+    if asked:
+        require_writer(opened, asked[0])
     if system is not None and not any(answerer.remembers for answerer in opened):
         raise InputError(
             "none of these models converses, so a system message would be read by none",
             got="--system",
             expected="a model with a chat template that no run's template replaces",
         )
-    return Session(opener, voices, system=system, next_seed=seed)
+    session = Session(opener, system=system, next_seed=seed)
+    session.arrange(opened, presets, changes)
+    return session
 
 
-def voices_of(opened: Sequence[Answerer], presets: Sequence[str | None]) -> list[Voice]:
-    """A voice for each model and preset; one alone for a model that writes nothing.
-
-    Raises InputError where presets were asked for, and no model writes.
-    """
-    if any(presets) and all(answerer.own is None for answerer in opened):
+def require_writer(opened: Sequence[Answerer], asked: str) -> None:
+    """Raise InputError where ways of generating are asked of models that generate nothing."""
+    if all(answerer.own is None for answerer in opened):
         raise InputError(
             "a model that tells classes is asked for its scores, and generates nothing",
-            got=f"the preset {presets[0]}",
+            got=asked,
             expected="a model that writes",
         )
-    voices = [
-        Voice(answerer, preset)
-        for answerer in opened
-        for preset in (dict.fromkeys(presets) if presets and answerer.own is not None else [None])
-    ]
-    for voice in voices:
-        voice.how()
-    return voices
 
 
 def typed(text: str, names: tuple[str, ...]) -> dict[str, Any]:
@@ -212,14 +236,6 @@ def typed(text: str, names: tuple[str, ...]) -> dict[str, Any]:
     return fields_of(text, names)
 
 
-def with_setting(voices: Sequence[Voice], changes: Mapping[str, Any]) -> list[Voice]:
-    """The voices with settings changed; raises ConfigError where one of those that write cannot take them."""
-    changed = [replace(voice, changes={**voice.changes, **changes}) for voice in voices]
-    for voice in changed:
-        voice.how()
-    return changed
-
-
 def read_settings(words: Sequence[str]) -> dict[str, Any]:
     """Settings written as KEY=VALUE, in GenerationConfig's names.
 
@@ -235,5 +251,8 @@ def read_settings(words: Sequence[str]) -> dict[str, Any]:
         key, sign, value = word.partition("=")
         if not sign or not key:
             raise InputError(f"'{word}' sets nothing", got=word, expected="KEY=VALUE, as temperature=0.8")
-        found[key.removeprefix("generate.")] = yaml.safe_load(value)
+        try:
+            found[key.removeprefix("generate.")] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InputError(f"the value of '{key}' cannot be read", got=value, expected="a value of YAML") from None
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -44,13 +45,14 @@ class StoredTemplate:
 
     @cached_property
     def fields(self) -> tuple[str, ...]:
-        """The names that are asked for, in the order of the configuration; one name where any text will do."""
+        """The names that are asked for, in the order in which the template reads them; one where any text will do."""
         if isinstance(self.template, Template) and isinstance(self.template.form, OwnMessages | PlainText):
             return (TEXT,)
         spoken = set(self.labelling.fields(self._any_label)) if self.labelling else set()
         read = self.template.prompt_variables - spoken
-        ordered = [name for name in self.config.data.fields if name in read]
-        return (*ordered, *sorted(read - set(ordered)))
+        parts = self.template.form.parts if isinstance(self.template, Template) else self.template.parts
+        text = "".join(part.text for part in parts)
+        return tuple(sorted(read, key=lambda name: (_first_read(name, text), name)))
 
     @property
     def _any_label(self) -> Any:
@@ -84,12 +86,25 @@ class StoredTemplate:
                 return name
         return None
 
+    def notes(self, question: Question) -> tuple[str, ...]:
+        """What is to be said of a question: a criterion that may be a misspelt name is read as a text of its own."""
+        names = self.config.data.pairs
+        if CRITERION not in question.fields or not names or self.criterion(question) is not None:
+            return ()
+        return (f"the criterion is none of this run's ({', '.join(names)}), and is read as the text of another",)
+
     def _value(self, name: str, value: Any) -> Any:
         pairs: Mapping[str, str] = self.config.data.pairs
         if name == CRITERION and value in pairs:
             return pairs[value]
         how = self.config.data.parse.get(self.config.data.fields.get(name, name))
         return parse_cell(value, how) if how is not None and isinstance(value, str) else value
+
+
+def _first_read(name: str, text: str) -> int:
+    """Where a template's text first names a field inside its tags."""
+    found = re.search(rf"\{{[{{%][^{{}}]*?\b{re.escape(name)}\b", text)
+    return found.start() if found else len(text)
 
 
 def fields_of(given: str | Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from lossmith.data.layout import lay_out
 from lossmith.data.rendered import Rendered
 from lossmith.data.template import Template
 from lossmith.data.template_form import OwnMessages, PlainText
-from lossmith.errors import InputError
+from lossmith.errors import DataError, InputError
 from lossmith.generate.decode import generate
 from lossmith.generate.restrictions import restrictions_for
+from lossmith.generate.settings import check_settings
 from lossmith.models.load import Loaded
 from lossmith.models.precision import Precision
 
@@ -66,15 +67,15 @@ class Writer:
         how = how or self.own
         check_custom(how, trusted=self.stored.config.model.trust_remote_code)
         ids, notes = self.prompt(question)
-        if self.longest is not None and not ids:
-            return Reply(error=f"nothing of the question fits into {self.longest} tokens")
-        pieces = TextPieces(self.tokenizer, tell) if tell is not None else None
+        settings = how.settings()
+        settled = check_settings(settings).num_beams == 1
+        pieces = TextPieces(self.tokenizer, tell, settled=settled) if tell is not None else None
         with self.precision.autocast():
             made = next(
                 generate(
                     self.loaded.model,
                     [ids],
-                    settings=how.settings(),
+                    settings=settings,
                     eos_token_ids=self.loaded.end_ids,
                     pad_token_id=self.tokenizer.pad_token_id,
                     seed=seed,
@@ -88,7 +89,7 @@ class Writer:
             return Reply(error=made.error, notes=notes)
         text = self.tokenizer.decode(list(made.ids), skip_special_tokens=True)
         if pieces is not None:
-            pieces.end(text)
+            pieces.end(text, len(made.ids))
         return Reply(text, finished=made.finished, tokens=len(made.ids), notes=notes)
 
     def _without_end(self, ids: Any) -> Any:
@@ -96,7 +97,7 @@ class Writer:
         return ids[:-1] if ids and ids[-1] in self.loaded.end_ids else ids
 
     def prompt(self, question: Question) -> tuple[list[int], tuple[str, ...]]:
-        """The ids that are continued, and what was done to them."""
+        """The ids that are continued, and what was done to them; raises DataError where there are none."""
         rendered = self._render(question)
         if isinstance(self._template.form, PlainText):
             # The text goes on itself, so that it begins as training texts do.
@@ -104,9 +105,13 @@ class Writer:
             return layout.ids, ()
         sides = self._template.sides
         whole = prompt_ids(rendered, self.tokenizer, sides=sides)
+        if not whole:
+            raise DataError("the question is empty", got=repr(rendered.text), expected="text to answer")
         if self.longest is None or len(whole) <= self.longest:
             return whole, ()
         cut = prompt_ids(rendered, self.tokenizer, max_length=self.longest, sides=sides)
+        if not cut:
+            raise DataError(f"nothing of the question fits into {self.longest} tokens", got=f"{len(whole)} tokens")
         end = "end" if sides.apart else "beginning"
         return cut, (f"the question has {len(whole)} tokens, and {self.longest} fit: its {end} was cut off",)
 

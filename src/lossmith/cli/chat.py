@@ -100,7 +100,9 @@ def _piped(by_line: bool) -> list[str]:
         raise InputError(
             "what is piped in is no UTF-8", got=f"byte {error.object[error.start]:#x}", expected="text"
         ) from None
-    asked = [line for line in text.splitlines() if line.strip()] if by_line else [text.removesuffix("\n")]
+    # Only a line break ends a line: a question may hold the other signs at which str.splitlines cuts.
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    asked = [line for line in lines if line.strip()] if by_line else [text.removesuffix("\n")]
     if not any(question.strip() for question in asked):
         raise InputError(
             "nothing was piped in", got="an empty input", expected="a question", fix="--once TEXT asks one"

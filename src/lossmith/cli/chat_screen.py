@@ -11,6 +11,7 @@ import typer
 from lossmith.chat.asking import Reply
 from lossmith.chat.session import Session, typed
 from lossmith.cli.visible_text import visible
+from lossmith.errors import InputError
 
 _EVIDENCE = 5
 
@@ -34,8 +35,17 @@ def ask_once(session: Session, questions: Sequence[str], *, as_json: bool, quiet
                 typer.echo(f"note: {note}", err=True)
     failed = False
     for question in questions:
+        try:
+            fields = typed(question, session.fields)
+        except InputError as error:
+            if len(questions) == 1:
+                raise
+            # One line of many: the answers to the others are worth having.
+            failed = True
+            _tell_unread(question, error, as_json=as_json)
+            continue
         several = len(session.voices) > 1
-        for voice, reply in session.replies(typed(question, session.fields)):
+        for voice, reply in session.replies(fields):
             failed |= reply.error is not None
             if as_json:
                 continue
@@ -45,6 +55,13 @@ def ask_once(session: Session, questions: Sequence[str], *, as_json: bool, quiet
         if as_json:
             typer.echo(json.dumps(session.said[-1].as_json(), ensure_ascii=False, allow_nan=False))
     return failed
+
+
+def _tell_unread(question: str, error: InputError, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"asked": question, "error": str(error)}, ensure_ascii=False))
+    else:
+        typer.echo(f"error: {shown(str(error))}", err=True)
 
 
 def _print(reply: Reply, *, quiet: bool) -> None:
@@ -64,20 +81,21 @@ def scored_lines(reply: Reply) -> list[str]:
     """Classes by their scores, the likeliest first, and what a prediction rests on."""
     if not reply.scores:
         return []
-    lines = [f"predicted: {shown(reply.predicted or '') or 'no label'}"]
+    # An answer that could not be read predicts nothing; an empty one says that no label holds.
+    lines = [] if reply.predicted is None else [f"predicted: {shown(reply.predicted) or 'no label'}"]
     width = max(len(name) for name in reply.scores)
     for name, score in sorted(reply.scores.items(), key=lambda pair: -pair[1]):
         lines.append(f"  {shown(name):<{width}}  {score:.4f}")
     if reply.evidence:
-        lines.append("evidence, by how far the log-odds of the prediction fall without it:")
+        lines.append("evidence, by importance (fall of the log-odds without it):")
     shown_first = reply.evidence[:_EVIDENCE]
     return lines + [f"  {one['importance']:+.4f}  {visible(' '.join(one['text'].split()))}" for one in shown_first]
 
 
 def about(reply: Reply) -> list[str]:
     """What is to be said of a reply beside it."""
-    cut = [] if reply.finished else [f"cut after {reply.tokens} tokens (max_new_tokens)"]
-    return [f"note: {each}" for each in (*reply.notes, *cut)]
+    ended = ["stopped"] if reply.stopped else [f"cut after {reply.tokens} tokens (max_new_tokens)"]
+    return [f"note: {each}" for each in (*reply.notes, *([] if reply.finished else ended))]
 
 
 def shown(text: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import typer
@@ -35,11 +37,11 @@ def talk(session: Session, *, quiet: bool) -> None:
         complete_while_typing=False,
     )
     if not quiet:
-        typer.echo(carry_out(session, f"{SIGN}show"))
-        for voice in session.voices:
-            for note in voice.answerer.notes:
-                typer.echo(f"note: {note}")
-        typer.echo(f"Enter asks, Alt-Enter begins a new line, {SIGN}help tells the rest.")
+        _say(carry_out(session, f"{SIGN}show"))
+        for answerer in session.opened:
+            for note in answerer.notes:
+                _say(f"note: {note}")
+        _say(f"Enter asks, Alt-Enter begins a new line, {SIGN}help tells the rest.")
     while True:
         try:
             fields = _question(session, lines)
@@ -50,7 +52,10 @@ def talk(session: Session, *, quiet: bool) -> None:
         except EOFError:
             return
         except LossmithError as error:
-            typer.echo(f"error: {error}")
+            _say(f"error: {error}")
+        except Exception as error:
+            # What was said would be lost with the session, whatever one answer met.
+            _say(f"error: {type(error).__name__}: {error}")
 
 
 def _question(session: Session, lines: PromptSession[str]) -> dict[str, Any] | None:
@@ -62,7 +67,7 @@ def _question(session: Session, lines: PromptSession[str]) -> dict[str, Any] | N
     fields: dict[str, Any] = {}
     for name in names:
         if name == CRITERION and session.criteria:
-            typer.echo("\n".join(f"  {key}: {shown(text)}" for key, text in session.criteria.items()))
+            _say("\n".join(f"  {key}: {shown(text)}" for key, text in session.criteria.items()))
         text = _line(session, lines, f"{name}> ")
         if text is None:
             return None
@@ -76,7 +81,7 @@ def _line(session: Session, lines: PromptSession[str], sign: str) -> str | None:
     if text.startswith(2 * SIGN):
         return text[len(SIGN) :]
     if text.startswith(SIGN):
-        typer.echo(carry_out(session, text))
+        _say(carry_out(session, text))
         return None
     return text
 
@@ -84,34 +89,68 @@ def _line(session: Session, lines: PromptSession[str], sign: str) -> str | None:
 def _answer(session: Session, fields: Mapping[str, Any], *, quiet: bool) -> None:
     several = len(session.voices) > 1
     headed: list[str] = []
+    begun: set[str] = set()
+    waiting = _Waiting()
 
     def head(voice: Voice) -> None:
         if several and voice.name not in headed:
-            typer.echo(f"{shown(voice.name)}:")
+            _say(f"{shown(voice.name)}:")
         headed.append(voice.name)
 
-    def tell(voice: Voice, piece: str) -> None:
+    def tell(voice: Voice, piece: str, tokens: int) -> None:
         head(voice)
-        sys.stdout.write(shown(piece))
-        sys.stdout.flush()
+        if piece:
+            waiting.end()
+            begun.add(voice.name)
+            sys.stdout.write(shown(piece))
+            sys.stdout.flush()
+        elif voice.name not in begun:
+            waiting.show(f"{tokens} tokens")
 
     for voice, reply in session.replies(fields, tell=tell):
+        waiting.end()
         head(voice)
         if reply.text is not None:
             typer.echo("")
         _beside(reply, quiet=quiet)
 
 
+class _Waiting:
+    """A line that says how far an answer is which cannot be shown yet, and goes when there is something to show."""
+
+    def __init__(self) -> None:
+        self._shown = ""
+
+    def show(self, text: str) -> None:
+        sys.stdout.write("\r" + text.ljust(len(self._shown)))
+        sys.stdout.flush()
+        self._shown = text
+
+    def end(self) -> None:
+        if self._shown:
+            # Blanks, not a sign of the terminal: a dumb one has none that erases.
+            sys.stdout.write("\r" + " " * len(self._shown) + "\r")
+            self._shown = ""
+
+
 def _beside(reply: Reply, *, quiet: bool) -> None:
     for line in scored_lines(reply):
-        typer.echo(line)
+        _say(line)
     if reply.error is not None:
-        typer.echo(f"error: {shown(reply.error)}")
+        _say(f"error: {shown(reply.error)}")
     if not quiet:
         for note in about(reply):
-            typer.echo(note)
+            _say(note)
         if reply.text is not None:
-            typer.echo(f"({reply.tokens} tokens)")
+            _say(f"({reply.tokens} tokens)")
+
+
+def _say(text: str) -> None:
+    """Print what is no answer of a model, broken between words where the terminal ends."""
+    columns = shutil.get_terminal_size().columns
+    for line in text.split("\n"):
+        indent = " " * (4 + len(line) - len(line.lstrip()))
+        typer.echo("\n".join(wrap(line, columns, subsequent_indent=indent, break_on_hyphens=False)))
 
 
 def _keys() -> KeyBindings:

@@ -100,17 +100,14 @@ def _models() -> list[Row]:
 
 
 def _generation() -> list[Row]:
-    from importlib.resources import files
-
     from lossmith.config.compose import group_names
-    from lossmith.config.generation_presets import GROUP, generation_preset
+    from lossmith.config.generation_presets import GROUP, generation_preset, preset_about
 
-    folder = files("lossmith.config") / "presets" / GROUP
     return [
         {
             "generate": name,
             "settings": ", ".join(f"{key}={value}" for key, value in generation_preset(name).items()),
-            "about": (folder / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0].removeprefix("# "),
+            "about": preset_about(name),
         }
         for name in group_names(GROUP)
     ]

@@ -222,7 +222,8 @@ def _parse_yaml(text: str, source: str) -> Any:
     try:
         loaded = OmegaConf.create(text) if text.strip() else OmegaConf.create({})
     except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(f"{source} is not valid YAML: {error}", got=source) from error
+        told = " ".join(str(error).split())
+        raise ConfigError(f"{source} is not valid YAML: {told}", got=source) from error
     return OmegaConf.to_container(loaded, resolve=False)
 
 

@@ -35,6 +35,16 @@ def generation_preset(name: str | Path) -> dict[str, Any]:
     raise unknown_name("generation preset", str(name), group_names(GROUP), where=f"{GROUP}={name}")
 
 
+def preset_about(name: str) -> str:
+    """What a shipped preset is for, in the words at its head.
+
+    >>> preset_about("greedy")
+    'The likeliest token at every step: nothing left to chance, one pass, the plainest to compare runs by.'
+    """
+    shipped = files("lossmith.config") / "presets" / GROUP / f"{name}.yaml"
+    return shipped.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+
+
 def checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The same settings, where the schema takes each of them; ConfigError with the nearest name where not."""
     from pydantic import ValidationError

@@ -66,8 +66,8 @@ def generate(  # noqa: PLR0913 (docs/architecture.md says why)
     `settings` (GenerationConfig's names) are the whole truth: defaults that a checkpoint brings along are not read.
     A greedy answer is the one its prompt would get alone; a sampled one depends on `seed` and the prompt's index, not
     on its batch. Every answer keeps to the `restrictions`. Prompts that cannot be continued (empty, longer than the
-    model's positions, out of memory even alone) come out with an `error`. `watch` is told every
-    prompt's ids so far, where one beam writes them. `progress` is told done and all prompts.
+    model's positions, out of memory even alone) come out with an `error`. `watch` is told every prompt's ids so far; of
+    several beams those of the best, and another may be the best later. `progress` is told done and all prompts.
     Raises InputError for settings that cannot be, before anything is generated.
     """
     work = _Work(
@@ -121,8 +121,8 @@ def _decode(work: _Work, indices: list[int], prompts: list[Sequence[int]]) -> li
         *restricted(work.restrictions, place),
         *chances_of(work.settings, indices, width=begun, seed=work.seed),
     ]
-    if work.watch is not None and work.settings.num_beams == 1:
-        processors.append(Watched(work.watch, indices, width=begun))
+    if work.watch is not None:
+        processors.append(Watched(work.watch, indices, width=begun, beams=work.settings.num_beams))
     device = work.model.get_input_embeddings().weight.device
     with _own_settings_only(work.model), _chance(work, indices[0], device):
         output = work.model.generate(

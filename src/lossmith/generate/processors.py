@@ -79,16 +79,17 @@ class SeededChoice(LogitsProcessor):
 
 
 class Watched(LogitsProcessor):
-    """Tells what each prompt's answer holds before its next token is taken; changes nothing."""
+    """Tells what each prompt's answer (of several beams the best) holds before its next token; changes nothing."""
 
-    def __init__(self, watch: Watch, indices: Sequence[int], *, width: int) -> None:
+    def __init__(self, watch: Watch, indices: Sequence[int], *, width: int, beams: int) -> None:
         self._watch = watch
         self._indices = indices
         self._width = width
+        self._beams = beams
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """(rows, tokens) ids and (rows, vocab) scores to the same scores."""
-        for index, row in zip(self._indices, input_ids[:, self._width :].tolist(), strict=True):
+        for index, row in zip(self._indices, input_ids[:: self._beams, self._width :].tolist(), strict=True):
             self._watch(index, row)
         return scores
 

@@ -121,6 +121,7 @@ def load_adapter(
     that does not fit, ConfigError for tokens that cannot be added.
     """
     from peft import PeftConfig, PeftModel
+    from safetensors import SafetensorError
 
     assert source.adapter is not None
     going_on = training and config.resolved_adapter == "lora"
@@ -134,7 +135,7 @@ def load_adapter(
             )
     except InputError:
         raise
-    except (RuntimeError, ValueError, OSError) as error:
+    except (RuntimeError, ValueError, OSError, SafetensorError) as error:
         raise InputError(
             f"the adapter {source.adapter} does not fit its base {source.base}: {str(error).splitlines()[0]}",
             got=source.adapter,

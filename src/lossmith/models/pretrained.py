@@ -69,6 +69,7 @@ def load_pretrained(
     `more` goes to `from_pretrained`. Raises InputError where it is not there, or of another kind.
     """
     import transformers
+    from safetensors import SafetensorError
 
     loader: Any = getattr(transformers, kind.loader)
     options: dict[str, Any] = {
@@ -83,6 +84,13 @@ def load_pretrained(
         options |= _quantisation(config, precision, skipped=more.pop("unquantised", None))
     try:
         model, info = loader.from_pretrained(source.base, output_loading_info=True, **options, **more)
+    except SafetensorError as error:
+        raise InputError(
+            f"the weights of {source.base} are damaged: {str(error).splitlines()[0]}",
+            got=source.base,
+            expected="whole files of safetensors",
+            fix="copy or download them again, or train anew",
+        ) from error
     except (OSError, ImportError) as error:
         if not Path(source.base).is_dir():
             raise not_found(source.base, error) from error

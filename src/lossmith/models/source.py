@@ -41,7 +41,7 @@ def find_source(name: str, *, revision: str | None = None) -> Source:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return _local(folder)
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+    if _is_path(name):
         raise not_found(name)
     return _on_hub(name, revision)
 
@@ -49,23 +49,30 @@ def find_source(name: str, *, revision: str | None = None) -> Source:
 def not_found(name: str, error: BaseException | None = None) -> InputError:
     """The error for a model that is neither a folder nor on the hub, or not reachable there."""
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
-    tried = f"a folder {Path(name).expanduser().absolute()}"
-    if not name.startswith((".", "/", "~")) and name.count("/") <= 1:
-        tried += f", the local cache of the hub{'' if offline else ', and the hub itself'}"
+    place = Path(name).expanduser().absolute()
+    tried = f"a folder {place}"
     near = _nearest_here(name)
     fixes = [f"did you mean '{near}'?"] if near else []
-    if offline:
-        fixes.append("HF_HUB_OFFLINE is set, so nothing was downloaded: unset it to fetch the model")
-    else:
-        fixes.append("check the name, the network, and (for gated models) `hf auth login`")
+    if not _is_path(name):
+        tried += f", the local cache of the hub{'' if offline else ', and the hub itself'}"
+        fixes.append(
+            "HF_HUB_OFFLINE is set, so nothing was downloaded: unset it to fetch the model"
+            if offline
+            else "check the name, the network, and (for gated models) `hf auth login`"
+        )
     fixes.append("model=scratch-tiny needs no download")
-    said = f": {_first_line(error)}" if error is not None else ""
+    said = f": {_first_line(error)}" if error is not None else ": it is a file, no folder" if place.is_file() else ""
     return InputError(
         f"the model '{name}' was not found{said}",
         got=f"{name} (tried {tried})",
         expected="a hub name, a folder with config.json, or a folder with adapter_config.json",
         fix="; ".join(fixes),
     )
+
+
+def _is_path(name: str) -> bool:
+    """Whether a name can be that of a folder alone."""
+    return name.startswith((".", "/", "~")) or name.count("/") > 1
 
 
 def _local(folder: Path) -> Source:
@@ -123,13 +130,14 @@ def _with_base(adapter: str, revision: str | None, config: dict[str, Any], *, ne
 
 
 def _nearest_here(name: str) -> str | None:
-    """A model folder near the path asked for, or a model in the local cache of the hub."""
+    """A model folder near the path asked for, that of a run too, or a model in the local cache of the hub."""
     wanted = Path(name).expanduser()
     beside = wanted.parent if wanted.parent.is_dir() else Path()
     folders = {
-        path.name: str(path)
+        path.name: str(place)
         for path in sorted(beside.iterdir())
-        if path.is_dir() and ((path / MODEL_FILE).exists() or (path / ADAPTER_FILE).exists())
+        for place in (path / "model", path)
+        if (place / MODEL_FILE).exists() or (place / ADAPTER_FILE).exists()
     }
     if found := nearest(wanted.name, folders):
         return folders[found]

@@ -69,12 +69,12 @@ def stored_at(name: str) -> Stored:
         raise not_found(name)
     from transformers.utils import cached_file
 
-    found = [
-        cached_file(
-            name, file, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
-        )
-        for file in _TELLING
-    ]
+    quietly = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
+    try:
+        found = [cached_file(name, file, **quietly) for file in _TELLING]
+    except OSError as error:
+        # What cannot be the name of a repository, and one that is gated.
+        raise not_found(name, error) from error
     folders = [Path(path).parent for path in found if path is not None]
     if not folders:
         raise not_found(name)

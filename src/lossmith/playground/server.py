@@ -5,13 +5,13 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from lossmith.chat.asking import Reply
 from lossmith.chat.session import Voice
 from lossmith.chat.transcript import transcript_text
 from lossmith.errors import InputError, LossmithError
@@ -20,6 +20,8 @@ from lossmith.playground.table import Table
 
 HOST = "127.0.0.1"
 TOKEN_HEADER = "X-Lossmith-Token"
+# Each opened page has a conversation of its own.
+PAGE_HEADER = "X-Lossmith-Page"
 # A question of a megabyte is asked, and cut by the model's own limit; one of a hundred is a mistake.
 _MOST_BYTES = 16 << 20
 
@@ -47,6 +49,11 @@ class PlaygroundServer(ThreadingHTTPServer):
         """Where the page is."""
         return f"http://{HOST}:{self.server_port}/?token={self.token}"
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing where whoever asked has left before the answer; anything else as servers do."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: PlaygroundServer
@@ -67,7 +74,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Models picked, a question asked, a conversation begun anew."""
         if self._let_in(self.headers.get(TOKEN_HEADER, "")):
             routes = {"/pick": self._pick, "/ask": self._ask, "/new": self._new}
-            self._carry_out(routes.get(urlsplit(self.path).path))
+            work = routes.get(urlsplit(self.path).path)
+            self._carry_out(None if work is None else lambda: work(self._body()))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Nothing: what is asked stays on the page, and the token out of every log."""
@@ -89,36 +97,40 @@ class _Handler(BaseHTTPRequestHandler):
             self._fail(HTTPStatus.NOT_FOUND, "there is nothing here")
             return
         try:
-            with self.server.table.lock:
-                work()
+            work()
         except ConnectionError:
             # The page was closed, or the answer stopped: whoever would be told is gone.
             self.close_connection = True
         except LossmithError as error:
             self._fail(HTTPStatus.BAD_REQUEST, str(error))
+        except Exception as error:
+            # Left to itself the server would hang up without a word to the page.
+            self._fail(HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}")
 
     def _offered(self) -> None:
         self._json(self.server.table.offered())
 
     def _transcript(self) -> None:
         kind = parse_qs(urlsplit(self.path).query).get("kind", [".jsonl"])[0]
-        text = transcript_text(kind, self.server.table.session.said)
-        self._send(text.encode(), "text/plain; charset=utf-8")
+        with self.server.table.lock:
+            text = transcript_text(kind, self.server.table.session(self._page).said)
+        self._send(text.encode("utf-8", "backslashreplace"), "text/plain; charset=utf-8")
 
-    def _pick(self) -> None:
-        asked = self._body()
+    def _pick(self, asked: dict[str, Any]) -> None:
         names = asked.get("models")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise InputError("no models are named", got=repr(names)[:60], expected="a list of names")
-        self._json({"models": self.server.table.pick(names)})
+        with self.server.table.lock:
+            found = self.server.table.pick(names)
+        self._json(found)
 
-    def _new(self) -> None:
-        self.server.table.session.forget()
+    def _new(self, _: dict[str, Any]) -> None:
+        with self.server.table.lock:
+            self.server.table.session(self._page).forget()
         self._json({})
 
-    def _ask(self) -> None:
-        """Lines of JSON: an answer that begins, its pieces, and the whole of it."""
-        asked = self._body()
+    def _ask(self, asked: dict[str, Any]) -> None:
+        """Lines of JSON: the pieces of each answer, and the whole of it."""
         begun = False
 
         def line(**told: Any) -> None:
@@ -129,15 +141,26 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write((json.dumps(told, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
             self.wfile.flush()
 
-        def end(voice: Voice, reply: Reply) -> None:
-            line(voice=voice.name, reply=reply.as_json())
+        def tell(voice: Voice, piece: str, tokens: int) -> None:
+            line(voice=voice.name, piece=piece, tokens=tokens)
 
-        self.server.table.ask(
-            asked,
-            begin=lambda voice: line(voice=voice.name, begins=True),
-            tell=lambda voice, piece: line(voice=voice.name, piece=piece),
-            end=end,
-        )
+        def end(reply: Mapping[str, Any]) -> None:
+            line(voice=reply["voice"], reply=reply)
+
+        with self.server.table.lock:
+            try:
+                self.server.table.ask(self._page, asked, tell=tell, end=end)
+            except (ConnectionError, LossmithError):
+                raise
+            except Exception as error:
+                if not begun:
+                    raise
+                line(error=f"{type(error).__name__}: {error}")
+
+    @property
+    def _page(self) -> str:
+        """Which page asks."""
+        return self.headers.get(PAGE_HEADER, "")[:64]
 
     def _body(self) -> dict[str, Any]:
         length = self.headers.get("Content-Length", "")

@@ -8,11 +8,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from lossmith.chat.asking import Answerer, Reply
+from lossmith.chat.asking import Answerer, LeftError
 from lossmith.chat.opening import open_answerer
-from lossmith.chat.session import Session, Voice, voices_of, with_setting
+from lossmith.chat.session import Session, Voice, fields_of_all
 from lossmith.config.compose import group_names
-from lossmith.config.generation_presets import GROUP
+from lossmith.config.generation_presets import GROUP, generation_preset, preset_about
 from lossmith.errors import InputError, unknown_name
 from lossmith.runs import RunFolder
 from lossmith.train.run import training_state
@@ -20,6 +20,7 @@ from lossmith.train.run import training_state
 # What the page may change of how answers are generated; no key that names code or a file is among them.
 SETTINGS = (
     "max_new_tokens",
+    "do_sample",
     "temperature",
     "top_p",
     "top_k",
@@ -29,60 +30,76 @@ SETTINGS = (
     "no_repeat_ngram_size",
 )
 _LONGEST_LIST = 200
+# Pages whose conversations are kept; the one that was longest not heard of goes first.
+_PAGES = 50
 
 
 @dataclass
 class Table:
-    """The models of a page, by their names; those that were picked last are open, the others take no memory."""
+    """The models of a server, by their names, and the conversation of each page that asks them.
+
+    Those that were picked last are open, the others take no memory.
+    """
 
     names: tuple[str, ...]
-    session: Session
+    device: str = "auto"
+    seed: int = 0
     opened: dict[str, Answerer] = field(default_factory=dict)
+    sessions: dict[str, Session] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
 
     @classmethod
     def of(cls, names: Sequence[str], *, device: str = "auto", seed: int = 0) -> Table:
         """A table on which these models lie; none is opened yet."""
+        return cls(tuple(dict.fromkeys(names)), device, seed)
 
-        def opener(name: str) -> Answerer:
-            return open_answerer(name, device=device)
-
-        return cls(tuple(dict.fromkeys(names)), Session(opener, [], next_seed=seed))
+    def session(self, page: str) -> Session:
+        """What was said on a page; nothing yet on a new one."""
+        found = self.sessions.pop(page, None) or Session(self._open, next_seed=self.seed)
+        self.sessions[page] = found
+        if len(self.sessions) > _PAGES:
+            del self.sessions[next(iter(self.sessions))]
+        return found
 
     def offered(self) -> dict[str, Any]:
         """What can be picked."""
         return {
             "models": list(self.names),
-            "presets": list(group_names(GROUP)),
+            "presets": [
+                {"name": name, "about": preset_about(name), "settings": _in_words(generation_preset(name))}
+                for name in group_names(GROUP)
+            ],
             "settings": list(SETTINGS),
-            "seed": self.session.next_seed,
+            "seed": self.seed,
         }
 
-    def pick(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        """Open these models, and close all others; what each of them reads.
+    def pick(self, names: Sequence[str]) -> dict[str, Any]:
+        """Open these models, and close all others; what each of them is, and what they are asked for together.
 
         Raises InputError for a model that is not on the table, or cannot be opened.
         """
         self._check(names)
         for name in [each for each in self.opened if each not in names]:
             del self.opened[name]
-        self.session.voices = []
         for name in names:
             if name not in self.opened:
-                self.opened[name] = self.session.open(name)
-        return [_told(self.opened[name]) for name in names]
+                self.opened[name] = self._open(name)
+        opened = [self.opened[name] for name in names]
+        return {"models": [_told(answerer) for answerer in opened], "fields": list(fields_of_all(opened))}
 
     def ask(
         self,
+        page: str,
         asked: Mapping[str, Any],
         *,
-        begin: Callable[[Voice], None],
-        tell: Callable[[Voice, str], None],
-        end: Callable[[Voice, Reply], None],
+        tell: Callable[[Voice, str, int], None],
+        end: Callable[[Mapping[str, Any]], None],
     ) -> None:
         """Ask the picked models what the page sent: `models`, `presets`, `settings`, `fields`, `seed`.
 
-        Raises InputError for a request that is none, before anybody is asked.
+        `tell` is told of an answer while it is written, `end` the reply as the transcript has it. An answer ends where
+        `tell` raises ConnectionError: the page that asked is gone. Raises InputError for a request that is none, before
+        anybody is asked.
         """
         names, presets = _texts(asked, "models"), _texts(asked, "presets")
         if not names:
@@ -96,23 +113,28 @@ class Table:
             if key not in SETTINGS:
                 raise unknown_name("setting", key, SETTINGS)
         self.pick(names)
-        opened = [self.opened[name] for name in names]
-        writes = any(answerer.own is not None for answerer in opened)
-        voices = with_setting(voices_of(opened, presets if writes else []), changes)
-        seed = asked.get("seed", self.session.next_seed)
+        session = self.session(page)
+        seed = asked.get("seed", session.next_seed)
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
             raise InputError("a seed is a whole number", got=seed, expected="0 or more")
-        self.session.voices, self.session.next_seed = voices, seed
-        begun: set[str] = set()
+        session.next_seed = seed
 
-        def telling(voice: Voice, piece: str) -> None:
-            if voice.name not in begun:
-                begun.add(voice.name)
-                begin(voice)
-            tell(voice, piece)
+        def telling(voice: Voice, piece: str, tokens: int) -> None:
+            try:
+                tell(voice, piece, tokens)
+            except ConnectionError as error:
+                raise LeftError from error
 
-        for voice, reply in self.session.replies(_mapping(asked, "fields"), tell=telling):
-            end(voice, reply)
+        session.arrange([self.opened[name] for name in names], presets, changes)
+        try:
+            for _ in session.replies(_mapping(asked, "fields"), tell=telling):
+                end(session.said[-1].replies[-1])
+        finally:
+            # Models that another page closes are to leave memory.
+            session.arrange([], (), {})
+
+    def _open(self, name: str) -> Answerer:
+        return open_answerer(name, device=self.device)
 
     def _check(self, names: Sequence[str]) -> None:
         for name in names:
@@ -135,6 +157,10 @@ def found_runs(folder: Path) -> list[str]:
             fix="lossmith playground RUN..., or lossmith demo, which trains two",
         )
     return [str(path) for path in sorted(trained, key=lambda path: -path.stat().st_mtime)[:_LONGEST_LIST]]
+
+
+def _in_words(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {str(value).lower()}" for key, value in settings.items())
 
 
 def _told(answerer: Answerer) -> dict[str, Any]:
