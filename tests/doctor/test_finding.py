@@ -53,6 +53,24 @@ def test_a_dropped_record_is_shown_as_it_would_have_been(config: Path) -> None:
     assert len(found.tokens) > 80 and found.answer is not None and found.answer.ok and not found.disagreements
 
 
+def test_dropped_pairs_are_told_of_the_split_that_their_source_went_to(
+    configure: Callable[..., Path], write: Callable[..., Path]
+) -> None:
+    """Pairs of one source go together without a cluster being named; training alone drops what is too long."""
+    long = [(source, source % 2) for source in range(7)]
+    rows = [
+        {"id": f"{s}-{copy}", "dish": f"soup {s}", "items": ["salt"] * (60 if (s, copy) in long else 1)}
+        for s in range(7)
+        for copy in range(2)
+    ]
+    data = {"files": str(write(rows)), "id": "id", "template": TEMPLATE, "max_length": 80}
+    config = configure(task={"kind": "seq2seq"}, data={**data, "split": {"validation": 0.3, "test": 0.3}})
+    found = [inspect_record(config, id=f"{source}-{copy}") for source, copy in long]
+    dropped = [one for one in found if one.status == "dropped"]
+    assert 0 < len(dropped) < len(found)
+    assert {one.split for one in dropped} == {"train"}
+
+
 def test_a_record_is_known_by_its_place_too(config: Path) -> None:
     found = inspect_record(config, id="rows.jsonl:4")
     assert found.record == "dish-3" and found.status == "prepared" and found.answer.got.startswith("salt, 3")

@@ -67,6 +67,7 @@ RETRIEVAL_VALUES = {
 }
 DREAMS = {"dreams/t5-lora": "google/flan-t5-base", "dreams/qwen-lora": "Qwen/Qwen3-0.6B"}
 DREAM_VALUES = {
+    "data.cluster": "term",
     "task.kind": "seq2seq",
     "data.template.prompt": "Generate a dream interpretation: {{ input }}",
     "data.max_source_length": 256,

@@ -261,6 +261,8 @@ def _no_such_column(
     if data.assemble is not None and key is None:
         hint = "a document has the columns in which all its rows agree, and its labels"
     key = key or next((key for key, value in _named(data) if value == column), "data")
+    if key == "data.cluster":
+        hint = "name the column that tells which records belong together, or data.cluster=null where none does"
     return DataError(
         f"{where} has the column '{column}' that {key} names",
         got=column,

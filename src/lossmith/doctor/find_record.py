@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 from lossmith.config.schema import Config
 from lossmith.data.fields import record_id, to_record
 from lossmith.data.labelling import Labelling
-from lossmith.data.plan import Plan, make_plan
-from lossmith.data.prepare import Prepared
+from lossmith.data.plan import Plan
+from lossmith.data.prepare import Prepared, plan_data
 from lossmith.data.records import SPLITS, Record, Row
 from lossmith.data.rejected import Rejections
 from lossmith.data.rejection import RecordError
-from lossmith.data.scan import iterate, scan
+from lossmith.data.scan import iterate
 from lossmith.data.sources.files import Source, list_sources
 from lossmith.doctor.inspection import Status
 from lossmith.doctor.subject import Subject
@@ -116,10 +116,9 @@ def _rejected(id: str, line: dict[str, Any]) -> Found:  # noqa: A002
 
 def _left_out(config: Config, position: int, record: Record) -> Found:
     """Plan the data anew to learn why a good record has no row."""
-    data, sources, labelling = config.data, list_sources(config.data), Labelling.of(config)
+    data = config.data
     with tempfile.TemporaryDirectory() as folder, Rejections(Path(folder) / "rejected.jsonl") as rejections:
-        scanned = scan(sources, data, rejections, labelling=labelling)
-        plan = make_plan(sources, data, scanned, seed=config.split_seed, labelling=labelling)
+        plan = plan_data(config, list_sources(data), rejections)
     number, copies = int(plan.split[position]), int(plan.copies[position])
     if number < 0:
         return Found(record.id, None, "left_out", record=record, copies=0, reason=_why_no_split(plan, position))
