@@ -10,8 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import lossmith
+from lossmith.config.load import load_config
 from lossmith.errors import DataError
 from lossmith.runs import read_json
+from lossmith.studies.tune_aim import aim_of
 from tests.command_line import in_this_process
 from tests.stories import ASKED, SMALL, write_pairs
 
@@ -81,6 +83,13 @@ def test_pooled_figures_stand_beside_the_mean_of_each_fold(folds):
     assert set(metrics["criteria"]) == set(ASKED.values())
     told = read_json(path / "study.json")["results"]["decisions"]
     assert [one["fitted_on"]["split"] for one in told] == ["validation", "validation"]
+
+
+@pytest.mark.parametrize("preset", ["criteria/iris", "criteria/mean-pool", "screening/iris", "terms/iris"])
+def test_a_search_is_for_a_figure_that_no_weight_of_a_term_changes(preset):
+    config = load_config(preset, ["model=tfidf-svd", "data.files=none.jsonl"])
+    assert config.train.metric_for_best_model == "eval_loss"
+    assert (aim_of(config).metric, aim_of(config).direction) == ("pr_auc", "up")
 
 
 def test_queries_chunks_temperature_and_penalty_are_searched(given, monkeypatch, capsys):
