@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +12,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from huggingface_hub import constants
+from safetensors.numpy import save_file
 from transformers import PreTrainedTokenizerFast
 
 from lossmith.doctor.health import devices, storage, versions
@@ -38,6 +42,8 @@ def test_a_fit_machine_is_told_area_by_area_and_leaves_with_0(lossmith):
     assert areas[:-1] == ["versions", "devices", "disk", "trackers", "hub"]
     assert "nothing keeps work from being done" in areas[-1]
     assert "torch: " in found.out and "GFLOP/s" in found.out
+    # Libraries that are as they should be take one line.
+    assert "other libraries: within their tested ranges" in found.out and "sacrebleu" not in found.out
 
 
 def test_json_holds_every_finding_with_its_fix(lossmith):
@@ -163,7 +169,7 @@ def test_an_offline_hub_is_not_asked(monkeypatch: pytest.MonkeyPatch):
 def test_a_tracker_without_a_key_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], state: str
 ):
-    monkeypatch.setattr("lossmith.doctor.health.services.find_spec", lambda _: object())
+    package(tmp_path, monkeypatch, "")
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     for name in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
@@ -171,6 +177,20 @@ def test_a_tracker_without_a_key_is_told(
         monkeypatch.setenv(name, value)
     found = next(finding for finding in tracker_findings() if finding.name == "wandb")
     assert found.state == state and "never-shown" not in str(found)
+
+
+def package(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """A package named wandb, before any that is installed."""
+    (folder / "wandb.py").write_text(text)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "wandb", raising=False)
+    importlib.invalidate_caches()
+
+
+def test_a_tracker_in_pieces_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    package(tmp_path, monkeypatch, "print('hello')\nraise TypeError('Descriptors cannot be created directly')")
+    found = next(finding for finding in tracker_findings() if finding.name == "wandb")
+    assert found.state == "warning" and "Descriptors cannot" in found.said and "wandb" in str(found.fix)
 
 
 def base(folder: Path, *, rows: int | None = 400, template: str | None = CHATML, **settings: Any) -> str:
@@ -229,6 +249,47 @@ def test_a_model_of_an_unknown_kind_is_judged_without_its_embedding(tmp_path: Pa
 def test_a_chat_template_is_tried(tmp_path: Path, template: str, name: str, state: str):
     assert START in template
     assert judged(base(tmp_path, template=template))[name].state == state
+
+
+def test_an_end_token_after_every_text_is_told(tmp_path: Path):
+    assert judged(base(tmp_path))["after a text"].state == "ok"
+    file = tmp_path / "tokenizer.json"
+    values = json.loads(file.read_text())
+    end = next(token["id"] for token in values["added_tokens"] if token["content"] == END)
+    values["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": END, "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {END: {"id": END, "ids": [end], "tokens": [END]}},
+    }
+    file.write_text(json.dumps(values))
+    assert judged(str(tmp_path))["after a text"].state == "warning"
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5", "vocab_size": 400}))
+    assert judged(str(tmp_path))["after a text"].state == "ok"
+
+
+def test_a_template_that_cannot_be_read_is_told_once(tmp_path: Path):
+    found = judged(base(tmp_path, template="{% for m in messages %}{{ m.content }}"))
+    assert found["chat template"].state == "error" and "generation prompt" not in found
+
+
+def test_a_folder_without_tokenizer_is_a_wrong_input(lossmith, tmp_path: Path):
+    base(tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).unlink()
+    found = lossmith("doctor", tmp_path)
+    assert found.code == 2 and "holds no tokenizer" in found.err
+
+
+def test_a_run_is_looked_at_by_its_model_and_damaged_weights_are_told(lossmith, tmp_path: Path):
+    base(tmp_path / "run" / "model")
+    (tmp_path / "run" / "config.yaml").write_text("{}\n")
+    weights = tmp_path / "run" / "model" / "model.safetensors"
+    save_file({"a": np.zeros(3, dtype=np.float32)}, weights)
+    assert "weights: 1 whole file" in lossmith("doctor", tmp_path / "run").out
+    weights.write_bytes(weights.read_bytes()[:20])
+    found = lossmith("doctor", tmp_path / "run", "--quiet")
+    assert found.code == 1 and "model.safetensors is damaged" in found.out and "fix: " in found.out
 
 
 def test_the_verb_examines_a_model(lossmith, tmp_path: Path):

@@ -102,6 +102,7 @@ def raw_tokenizer(config: ModelConfig) -> Any:
     for name, revision in dict.fromkeys(places):
         if source.adapter == name and not _holds_tokenizer(name):
             continue
+        _require_files(Path(name))
         try:
             return AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=config.trust_remote_code)
         except (OSError, ValueError, ImportError) as error:
@@ -113,6 +114,18 @@ def raw_tokenizer(config: ModelConfig) -> Any:
                 expected="tokenizer.json and tokenizer_config.json",
             ) from error
     raise not_found(source.base)
+
+
+def _require_files(folder: Path) -> None:
+    """Raise InputError for a folder without tokenizer, of which transformers would make one that knows no word."""
+    kinds = ("tokenizer*", "vocab*", "*.model", "merges.txt", "tekken.json")
+    if folder.is_dir() and not any(path for kind in kinds for path in folder.glob(kind)):
+        raise InputError(
+            f"{folder} holds no tokenizer",
+            got=", ".join(sorted(path.name for path in folder.iterdir())[:8]),
+            expected="tokenizer.json and tokenizer_config.json",
+            fix="copy them from where the model came from",
+        )
 
 
 def _holds_tokenizer(adapter: str) -> bool:

@@ -22,7 +22,8 @@ LITTLE_MEMORY = 3 * GIB
 
 def device_findings() -> Iterator[Finding]:
     """The processor, every CUDA card, an Apple GPU, and memory; absent devices are told, with the reason if known."""
-    yield _timed(torch.device("cpu"), f"{torch.get_num_threads()} threads of {os.cpu_count()} cores")
+    threads = torch.get_num_threads()
+    yield _timed(torch.device("cpu"), f"{threads} thread{'s' * (threads > 1)} on {os.cpu_count()} cores")
     yield _memory()
     if torch.cuda.is_available():
         for number in range(torch.cuda.device_count()):

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 from lossmith.doctor.health.devices import device_findings
 from lossmith.doctor.health.finding import Finding
+from lossmith.doctor.health.model import model_findings
 from lossmith.doctor.health.services import hub_finding, tracker_findings
 from lossmith.doctor.health.storage import storage_findings
-from lossmith.doctor.health.tokenizer import tokenizer_findings
 from lossmith.doctor.health.versions import version_findings
 
 
 def examine(model: str | None = None) -> Iterator[Finding]:
-    """Findings on versions, devices, disk, trackers and the hub, and on the tokenizer of `model` where one is named."""
+    """Findings on versions, devices, disk, trackers and the hub, and on `model` where one is named."""
     # A model that is not there is told before anything is timed.
-    of_model = list(tokenizer_findings(model)) if model is not None else []
+    of_model = list(model_findings(model)) if model is not None else []
     yield from version_findings()
     yield from device_findings()
     yield from storage_findings()

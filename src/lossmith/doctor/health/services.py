@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
+import warnings
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import get_args
@@ -18,6 +22,7 @@ _KEYS = {
     "comet_ml": (("COMET_API_KEY",), (".comet.config",)),
     "mlflow": (("MLFLOW_TRACKING_URI",), ()),
 }
+_REQUIRES = {"comet_ml": "comet-ml"}
 _OFFLINE = {"wandb": "WANDB_MODE", "comet_ml": "COMET_MODE"}
 
 
@@ -29,13 +34,17 @@ def tracker_findings() -> Iterator[Finding]:
                 f"where it is wanted: pip install {'tensorboard' if name == 'tensorboard' else repr('lossmith[track]')}"
             )
             yield Finding("trackers", name, "ok", "not installed", fix)
-        elif name not in _KEYS:
-            yield Finding("trackers", name, "ok", "installed; it writes into the run's folder")
         else:
             yield _tracker(name)
 
 
 def _tracker(name: str) -> Finding:
+    # An install that is there and broken would be told by the training that was to report to it.
+    if (reason := _why_not_imported(name)) is not None:
+        fix = f"pip install --force-reinstall {_REQUIRES.get(name, name)}, or tracking.report_to without it"
+        return Finding("trackers", name, "warning", f"installed, and it cannot be imported: {reason}", fix)
+    if name not in _KEYS:
+        return Finding("trackers", name, "ok", "installed; it writes into the run's folder")
     variables, files = _KEYS[name]
     found = [variable for variable in variables if os.environ.get(variable)]
     found += [f"~/{file}" for file in files if (Path.home() / file).is_file()]
@@ -48,6 +57,17 @@ def _tracker(name: str) -> Finding:
         return Finding("trackers", name, "ok", f"installed; {offline}={os.environ[offline]}")
     said = f"installed, and no key was found ({', '.join([*variables, *(f'~/{file}' for file in files)])})"
     return Finding("trackers", name, "warning", said, f"set {variables[0]}, or {offline}=offline")
+
+
+def _why_not_imported(name: str) -> str | None:
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            import_module(name)
+    except Exception as error:
+        # Whatever a package in pieces raises.
+        return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:120]}"
+    return None
 
 
 def hub_finding() -> Finding:

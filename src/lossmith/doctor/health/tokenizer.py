@@ -30,11 +30,12 @@ def tokenizer_findings(model: str) -> Iterator[Finding]:
             got=model,
             expected="a hub name, or a folder of a model",
         )
-    config = ModelConfig(base=model)
-    tokenizer: Any = raw_tokenizer(config)
+    tokenizer: Any = raw_tokenizer(ModelConfig(base=model))
+    shape = _shape(model)
     yield from _special_tokens(tokenizer)
+    yield _around_a_text(tokenizer, reads_apart=bool(getattr(shape, "is_encoder_decoder", False)))
     yield _offsets(tokenizer)
-    if (size := _size(tokenizer, model)) is not None:
+    if (size := _size(tokenizer, shape)) is not None:
         yield size
     if not tokenizer.chat_template:
         yield Finding(
@@ -73,16 +74,32 @@ def _offsets(tokenizer: Any) -> Finding:
     return Finding(_AREA, "offsets", "error", said, "a base that ships tokenizer.json")
 
 
-def _size(tokenizer: Any, model: str) -> Finding | None:
-    """Whether every token has a row in the embedding, as the model's configuration has it; None without one."""
+def _around_a_text(tokenizer: Any, *, reads_apart: bool) -> Finding:
+    """Whether an end token is put after every text, which ends a prompt before its answer has begun."""
+    closes = tokenizer.eos_token_id is not None and tokenizer("a").input_ids[-1:] == [tokenizer.eos_token_id]
+    if not closes:
+        return Finding(_AREA, "after a text", "ok", "an end token is put where an answer ends alone")
+    if reads_apart:
+        return Finding(_AREA, "after a text", "ok", "the end token closes every text, as an encoder reads its source")
+    said = "the end token is put after every text; lossmith leaves it out of prompts"
+    more = "other tools end each prompt with it: add_eos_token=false, or another post-processor in tokenizer.json"
+    return Finding(_AREA, "after a text", "warning", said, more)
+
+
+def _shape(model: str) -> Any:
+    """The configuration of the model, None where transformers knows none."""
     from transformers import AutoConfig
 
     source = find_source(model)
     try:
-        config = AutoConfig.from_pretrained(source.base, revision=source.base_revision)
+        return AutoConfig.from_pretrained(source.base, revision=source.base_revision)
     except (OSError, ValueError):
         return None
-    rows = getattr(config.get_text_config(), "vocab_size", None)
+
+
+def _size(tokenizer: Any, shape: Any) -> Finding | None:
+    """Whether every token has a row in the embedding, as the model's configuration has it; None without one."""
+    rows = None if shape is None else getattr(shape.get_text_config(), "vocab_size", None)
     if rows is None:
         return None
     said, facts = f"{len(tokenizer):,} tokens, {rows:,} rows", {"tokens": len(tokenizer), "rows": rows}
@@ -93,6 +110,13 @@ def _size(tokenizer: Any, model: str) -> Finding | None:
 
 
 def _chat(chat: Chat) -> Iterator[Finding]:
+    try:
+        chat.write(_TURN)
+    except LossmithError as error:
+        # Each of the questions below would fail by the same words.
+        fix = "mend the template, or model.chat_template=FILE for another"
+        yield Finding(_AREA, "chat template", "error", error.message, fix, {"got": str(error.got)})
+        return
     yield _judged("end of turn", lambda: f"{end_of_turn(chat)!r} closes an answer", state="error")
     yield _judged("generation prompt", lambda: _generation_prompt(chat), state="warning")
     yield _judged("system role", lambda: _system_role(chat), state="warning")

@@ -56,7 +56,8 @@ def installed(name: str) -> str | None:
 
 
 def _finding(requirement: Requirement, found: str | None, *, extra: str | None = None) -> Finding:
-    asked = str(requirement.specifier)
+    # From the lowest to the highest, as a reader expects them; a set of specifiers has no order.
+    asked = ",".join(sorted(map(str, requirement.specifier), key=lambda one: one.startswith("<")))
     wanted, facts = asked or "any version", {"version": found, "tested": asked}
     target = f"'lossmith[{extra}]'" if extra else f"'{requirement.name}{asked}'"
     if found is None:
