@@ -40,7 +40,10 @@ def test_the_table_changes_every_word_once_and_for_good() -> None:
             "an anaesthetist, anaemic, in paediatrics; sleep apnoea",
         ),
         ("maneuvers, maneuvering with a mustache", "manoeuvres, manoeuvring with a moustache"),
+        ("Pearl Harbor's colors, and COLORS", "Pearl Harbor's colours, and COLOURS"),
         ("gray and Gray", "grey and Gray"),
+        ("Which flavor? Color! \u201cHonor them.\u201d", "Which flavour? Colour! \u201cHonour them.\u201d"),
+        ("- Color I like\n1. Flavor: Odor TV", "- Colour I like\n1. Flavour: Odour TV"),
     ],
 )
 def test_american_words(american: str, british: str) -> None:
@@ -54,7 +57,9 @@ def test_american_words(american: str, british: str) -> None:
     [
         "colour centre organise travelling", "size prize seize capsize", "the humoral and the humorist",
         "a program, a check, a meter, a tire, a license, to practice", "rigor mortis", "iColor coLor color_map color2",
-        "http://color.com/center and me@color.org", "www.theater.org", "日本 é\u0301 🎨\n\ttab", "",
+        "http://color.com/center and me@color.org", "www.theater.org",
+        "Pearl Harbor, the Kennedy Center and Harbor Freight", "Theater's Owner met Dr. Color and J. R. Labor at St. Harbor",
+        "the Multi-Color set (Color)", "日本 é\u0301 🎨\n\ttab", "",
     ],
 )  # fmt: skip
 def test_what_is_left(text: str) -> None:

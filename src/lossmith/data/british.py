@@ -152,6 +152,15 @@ _TOKEN = re.compile(
     r"(?:https?://|www\.)\S+|\S+@\S+|[^\W\d_]*[\d_]\w*|rigor mortis|[^\W\d_]+", re.IGNORECASE
 )  # fmt: skip
 
+_LOOKED_BACK = 60
+# What stands before the first word of a sentence: its opening marks, and before these the end of a line or sentence,
+# which is no full stop of a title or of an initial.
+_SENTENCE_ENDS = re.compile(
+    r"""(?:[\n\r]|[!?\u2026:]|(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bMt)(?<!\bFt)(?<!\b[A-Z])\.|\A)"""
+    r"""[\s"'\u2018-\u201f\u00ab\u00bb(\[{*_#>\u2022\u2013\u2014-]*\Z"""
+)
+_CAPITALISED_NEXT = re.compile(r"(?:'s|\u2019s)?[^\S\n]+(?=[^\W\d_]*[a-z])[A-Z]\w*")
+
 
 @lru_cache(maxsize=1)
 def british_words() -> Mapping[str, str]:
@@ -172,10 +181,12 @@ def to_british(text: str, changed: list[tuple[str, str]] | None = None) -> str:
     """The text with British spellings, in the case they were written in; other text stays as it is, byte for byte.
 
     `changed` is told each (from, to) in lower case. A word in mixed case, with a digit or an underscore in it, or in an
-    address is left; a name that is such a word (Pearl Harbor) is changed, which the list shows.
+    address is left. So is a capitalised word that may be a name (Pearl Harbor, Harbor Freight): one inside a sentence,
+    or one that begins a sentence before another capitalised word. What is left to be a name is a sentence's first word
+    alone, and what is written in capitals throughout.
 
-    >>> to_british("The COLOR of Gray's neighbors; see www.color.com")
-    "The COLOUR of Gray's neighbours; see www.color.com"
+    >>> to_british("The COLOR of Gray's neighbors at Pearl Harbor. Colors; see www.color.com")
+    "The COLOUR of Gray's neighbours at Pearl Harbor. Colours; see www.color.com"
     """
 
     def respelled(match: re.Match[str]) -> str:
@@ -188,7 +199,7 @@ def to_british(text: str, changed: list[tuple[str, str]] | None = None) -> str:
             made = spelled
         elif word == plain.upper():
             made = spelled.upper()
-        elif word == plain.capitalize() and plain not in _ALSO_NAMES:
+        elif word == plain.capitalize() and plain not in _ALSO_NAMES and _only_begins(match):
             made = spelled.capitalize()
         else:
             return word
@@ -197,6 +208,13 @@ def to_british(text: str, changed: list[tuple[str, str]] | None = None) -> str:
         return made
 
     return _TOKEN.sub(respelled, text)
+
+
+def _only_begins(word: re.Match[str]) -> bool:
+    """Whether a capitalised word has its capital because a sentence, a line or a cell begins with it."""
+    text, start, end = word.string, word.start(), word.end()
+    begins = start == 0 or _SENTENCE_ENDS.search(text, max(0, start - _LOOKED_BACK), start) is not None
+    return begins and _CAPITALISED_NEXT.match(text, end) is None
 
 
 def _pieces(written: str) -> list[str]:
