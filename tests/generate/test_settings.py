@@ -138,6 +138,9 @@ def test_a_preset_is_laid_where_it_is_named(tmp_path):
         (["generate.num_bemas=3"], r"did you mean 'generate.num_beams'\?"),
         (["generate.bad_words_ids=[[1]]"], "use banned_phrases"),
         (["generate.banned_phrases=[' ']"], "an empty phrase"),
+        (["generate.top_h=0"], "generate.top_h is wrong"),
+        (["generate.length_penalty=.nan"], "generate.length_penalty is wrong"),
+        (["generate.temperature=.inf"], "generate.temperature is wrong"),
         (["generate.custom_generate=transformers-community/contrastive-search"], "model.trust_remote_code"),
     ],
 )

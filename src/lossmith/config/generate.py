@@ -12,6 +12,7 @@ from lossmith.errors import ConfigError
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 # What only code that the user gives can carry out, by the key that asks for it.
 CUSTOM: Mapping[str, str] = {
@@ -46,18 +47,18 @@ class GenerateConfig(Group):
     max_new_tokens: Positive = 256
     min_new_tokens: Annotated[int, Field(ge=0)] | None = None
     do_sample: bool = False
-    temperature: Annotated[float, Field(gt=0)] | None = None
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     top_k: Annotated[int, Field(ge=0)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     min_p: Share | None = None
-    top_h: Share | None = None
+    top_h: Annotated[float, Field(gt=0, le=1)] | None = None
     typical_p: Annotated[float, Field(gt=0, le=1)] | None = None
     epsilon_cutoff: Annotated[float, Field(ge=0, lt=1)] | None = None
     eta_cutoff: Annotated[float, Field(ge=0, lt=1)] | None = None
     num_beams: Positive | None = None
     early_stopping: bool | Literal["never"] | None = None
-    length_penalty: float | None = None
-    repetition_penalty: Annotated[float, Field(gt=0)] | None = None
+    length_penalty: Finite | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     no_repeat_ngram_size: Annotated[int, Field(ge=0)] | None = None
     custom_generate: str | None = Field(
         None, description="decoding of one's own: module:function, or a folder or hub repository with custom_generate/"
