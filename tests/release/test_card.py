@@ -11,9 +11,12 @@ import pytest
 import yaml
 
 import lossmith
+from lossmith.config.load import load_config
 from lossmith.models.adapters import quiet_peft
+from lossmith.models.stored import Stored
 from lossmith.release.card.markdown import table
 from lossmith.release.card.model_card import model_card
+from lossmith.release.card.usage import usage_section
 from lossmith.release.run_model import trained_run
 
 
@@ -106,3 +109,38 @@ def test_text_in_a_table_does_not_break_it():
     lines = table([{"a|b": "x\ny | z", "n": None}]).splitlines()
     assert len(lines) == 3
     assert all(len(re.findall(r"(?<!\\)\|", line)) == 3 for line in lines)
+
+
+def written(told: list[str], **group) -> str:
+    """How a decoder of this configuration is used, by its card."""
+    config = load_config("causal", [*told, "data.files=a.jsonl", "model.base=a/b"])
+    return usage_section("a/b", Stored(Path("x"), "causal", is_adapter=False), config, group)
+
+
+def test_the_code_asks_as_the_run_asked():
+    chat = [
+        "data.template={messages: [{role: system, content: 'You cook.'}, {role: user, content: 'How is {{ p }} made?'},"
+        " {role: assistant, content: '{{ a }}'}]}",
+        "data.template_kwargs={enable_thinking: false}",
+        "generate={num_beams: 4, length_penalty: 1.2, no_repeat_ngram_size: 3, max_new_tokens: 30}",
+    ]
+    told = written(chat)
+    assert "'content': 'You cook.'" in told
+    assert "'content': 'How is ... made?'" in told
+    assert 'return_tensors="pt", enable_thinking=False' in told
+    assert "num_beams=4, length_penalty=1.2, no_repeat_ngram_size=3" in told
+    told = written(["data.template={prompt: 'Cook {{ p.name }}:', answer: '{{ a }}'}"])
+    assert "tokenizer('...', add_special_tokens=False" in told, "a field that is taken apart has no stand-in"
+    told = written(["data.template={prompt: 'Cook {{ p }}:', answer: '{{ a }}'}"])
+    assert "tokenizer('Cook ...:', add_special_tokens=False" in told
+
+
+def test_what_held_the_answers_stands_there():
+    schema = "{type: object, properties: {dish: {type: string, maxLength: 9}}, required: [dish]}"
+    told = written(["data.template={prompt: '{{ p }}'}", f"data.answer_schema={schema}", "generate.constrained=true"])
+    assert '"maxLength": 9' in told
+    assert "to the schema by lossmith; the code above writes freely" in told
+    asked = ["task.kind=classification", "task.method=json_answer", "data.label=kind"]
+    prompt = "data.template={prompt: 'One of {{ label_words | join(\", \") }}: {{ p }}'}"
+    told = written([*asked, prompt], classes={"names": ["sweet", "savoury"]})
+    assert "tokenizer('One of sweet, savoury: ...', add" in told

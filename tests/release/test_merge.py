@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,56 @@ def test_one_changed_weight_is_found_by_the_verb(command, trained, merged_of, tm
     assert "1e-04 is allowed" in done.err
 
 
+def spoilt(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> Path:
+    """The folder, after something was done to its weights."""
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        # A token that no probe holds; the output layer is another matrix.
+        (lambda weights: weights["model.embed_tokens.weight"][-1].add_(0.01), "model.embed_tokens.weight differs by"),
+        (lambda weights: weights.pop("model.norm.weight"), "weights are missing: model.norm.weight"),
+        (lambda weights: weights.update(more=torch.ones(2)), "weights that belong to no layer are there: more"),
+        (
+            lambda weights: weights.update({name: value.half() for name, value in weights.items()}),
+            "config.json says float32, and the weights are stored in float16",
+        ),
+    ],
+    ids=["unread", "missing", "more", "format"],
+)
+def test_weights_are_compared_where_no_text_is_asked(trained, merged_of, tmp_path, change, told):
+    folder = shutil.copytree(merged_of("tokens-untied"), tmp_path / "copy")
+    found = examined(trained("tokens-untied"), spoilt(folder, change), probes=["a"])
+    assert any(told in sentence for sentence in found["complaints"]), found["complaints"]
+
+
+def test_a_tokenizer_that_pads_otherwise_is_another(trained, merged_of, tmp_path):
+    folder = shutil.copytree(merged_of("plain"), tmp_path / "copy")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "padding_side": "left"}))
+    assert examined(trained("plain"), folder, probes=["a"])["complaints"] == [
+        "the tokenizer's padding_side is left, was right"
+    ]
+
+
+def test_a_copy_that_is_no_whole_model_is_told_by_the_process_that_loads_it(trained, merged_of, tmp_path, command):
+    folder = shutil.copytree(merged_of("plain"), tmp_path / "copy")
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    done = command("verify", folder, "--against", trained("plain"))
+    assert done.code == 1
+    assert "model.safetensors is damaged" in done.err
+    assert "no pointer to one that was not fetched" in done.err
+    shutil.copy(merged_of("plain") / "model.safetensors", folder)
+    (folder / "tokenizer.json").write_text("{")
+    with pytest.raises(LossmithError, match=r"the tokenizer in .* cannot be loaded"):
+        examined(trained("plain"), folder, probes=["a"])
+
+
 def test_the_verbs_merge_and_verify_a_run(command, trained, monkeypatch):
     # In this process; a model that was published is verified in one of its own.
     monkeypatch.setattr("lossmith.release.verify._in_a_fresh_process", examine)
@@ -174,9 +225,12 @@ def test_files_beside_the_weights_are_held_against_the_run_too(trained, merged_o
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
     generation = json.loads((folder / "generation_config.json").read_text())
     (folder / "generation_config.json").write_text(json.dumps({**generation, "repetition_penalty": 1.3}))
-    assert any("chat template" in told for told in examined(run, folder)["complaints"])
+    found = examined(run, folder, probes=["a"])
+    assert "the tokenizer, its special tokens or its chat template are others" in found["complaints"]
     # The fresh process is the same work as above; here only what its caller adds is looked at.
-    monkeypatch.setattr("lossmith.release.verify._in_a_fresh_process", lambda request: {"complaints": []})
+    monkeypatch.setattr(
+        "lossmith.release.verify._in_a_fresh_process", lambda request: {"complaints": [], "dtype": "float32"}
+    )
     found = verify(folder, against=run)
     assert len(found.complaints) == 3
     assert "the template that records are rendered with" in found.complaints[0]

@@ -53,7 +53,7 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     def note(request):
         seen.append(Path(request["copy"]))
         assert (Path(request["copy"]) / "model.safetensors").is_file()
-        return {"complaints": [], "drift": {"logits": 0.0}}
+        return {"complaints": [], "dtype": "float32", "drift": {"logits": 0.0}}
 
     monkeypatch.setattr("lossmith.release.verify._in_a_fresh_process", note)
     return seen

@@ -41,6 +41,7 @@ def verify(
     elif not quiet:
         typer.echo(f"{found.folder} ({found.found['kind']}, {found.found['dtype']}) against {found.against}")
         _print_drift(found.found["drift"], tolerance=found.found["tolerance"])
+        _print_weights(found.found["weights"])
         if (trained := found.found.get("drift_from_4bit")) is not None:
             typer.echo(f"from the 4-bit base as it was trained: logits {_figure(trained['logits'])}, not judged")
     found.require()
@@ -56,6 +57,12 @@ def _print_drift(drift: Mapping[str, Any], *, tolerance: float) -> None:
     if drift["asked_to_write"]:
         ties = f", {drift['near_ties']} more part at a tie" if drift["near_ties"] else ""
         typer.echo(f"  same text       {drift['same_written']} of {drift['asked_to_write']} continuations{ties}")
+
+
+def _print_weights(weights: Mapping[str, Any]) -> None:
+    if weights["compared"]:
+        apart = f"{_figure(weights['largest'])} of the largest of its tensor apart at most"
+        typer.echo(f"  weights         {apart}, {weights['compared']} tensors")
 
 
 def _figure(value: float | None) -> str:

@@ -57,7 +57,7 @@ def _generation(model: Any, tokenizer: Any, end_ids: Sequence[int]) -> Any:
     """How answers begin and end; how the base decodes is not taken over: that belongs to whoever generates."""
     from transformers import GenerationConfig
 
-    whole = unwrap(model)
+    whole: Any = unwrap(model)
     return GenerationConfig(
         **first_tokens(whole),
         forced_eos_token_id=whole.generation_config.forced_eos_token_id,

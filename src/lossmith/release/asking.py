@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lossmith.config.model import ModelConfig
+from lossmith.errors import LossmithError
 from lossmith.models.hidden import unwrap
 from lossmith.models.precision import Precision
 from lossmith.models.stored import Stored, load_stored
@@ -21,6 +23,12 @@ _LOADERS = {
     "causal": "AutoModelForCausalLM",
     "seq2seq": "AutoModelForSeq2SeqLM",
     "classifier": "AutoModelForSequenceClassification",
+}
+# By the keys of what transformers tell of a loading.
+_MISFITS = {
+    "missing_keys": "weights are missing",
+    "unexpected_keys": "weights that belong to no layer are there",
+    "mismatched_keys": "weights have other shapes than config.json says",
 }
 
 
@@ -38,36 +46,75 @@ class Said:
     margins: tuple[float, ...] = ()
 
 
-def ask(stored: Stored, probes: Sequence[str], *, precision: Precision, config: ModelConfig | None) -> list[Said]:
-    """Ask a model every probe of which its tokenizer makes tokens.
+@dataclass(frozen=True)
+class Opened:
+    """A stored model that is ready to be asked, and its tokenizer.
 
-    With `config` it is loaded as the run that it is from does; without, a whole model is loaded by transformers alone,
-    as people do who never heard of lossmith.
+    `misfits` say which weights the folder lacks or holds too many of, as transformers tell it.
+    """
+
+    stored: Stored
+    model: Any
+    tokenizer: Any
+    misfits: tuple[str, ...] = ()
+
+
+def open_model(stored: Stored, *, precision: Precision, config: ModelConfig | None) -> Opened:
+    """Load a model: with `config` as the run that it is from does.
+
+    Without, a whole model is loaded by transformers alone, as people do who never heard of lossmith.
     """
     plain = config is None and not stored.is_adapter and stored.kind in _LOADERS
-    model, tokenizer = _plainly(stored, precision) if plain else _by_lossmith(stored, precision, config)
+    opened = _plainly(stored, precision) if plain else _by_lossmith(stored, precision, config)
     if stored.writes:
-        _write_as_stored(model, stored.folder)
+        _write_as_stored(opened.model, stored.folder)
+    return opened
+
+
+def ask(opened: Opened, probes: Sequence[str]) -> list[Said]:
+    """Ask a model every probe of which its tokenizer makes tokens."""
+    model, tokenizer = opened.model, opened.tokenizer
     read = [ids for text in probes if (ids := tokenizer(text, truncation=False)["input_ids"][:_READ])]
-    if stored.kind == "seq2seq":
+    if opened.stored.kind == "seq2seq":
         return [_asked_pair(model, tokenizer, ids, other) for ids, other in zip(read, read[1:] + read[:1], strict=True)]
-    if stored.writes:
+    if opened.stored.writes:
         return [_asked_writer(model, tokenizer, ids) for ids in read]
     return [_asked_classifier(model, ids) for ids in read]
 
 
-def _plainly(stored: Stored, precision: Precision) -> tuple[Any, Any]:
+def _plainly(stored: Stored, precision: Precision) -> Opened:
     import transformers
 
     loader: Any = getattr(transformers, _LOADERS[stored.kind])
-    folder = str(stored.folder)
-    model = loader.from_pretrained(folder, dtype=precision.dtype).to(precision.device).eval()
-    return model, transformers.AutoTokenizer.from_pretrained(folder)  # a folder that was given  # nosec B615
+    folder, how = str(stored.folder), {"dtype": precision.dtype, "output_loading_info": True}
+    with _telling(f"the model in {folder}"):
+        model, told = loader.from_pretrained(folder, **how, ignore_mismatched_sizes=True)
+    with _telling(f"the tokenizer in {folder}"):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)  # a folder that was given  # nosec B615
+    misfits = [_misfit(what, told[key]) for key, what in _MISFITS.items() if told.get(key)]
+    return Opened(stored, model.to(precision.device).eval(), tokenizer, tuple(misfits))
 
 
-def _by_lossmith(stored: Stored, precision: Precision, config: ModelConfig | None) -> tuple[Any, Any]:
+@contextmanager
+def _telling(what: str) -> Iterator[None]:
+    """Say what could not be loaded, whatever a damaged file makes transformers raise."""
+    try:
+        yield
+    except Exception as error:
+        said = next((line for line in str(error).splitlines() if line.strip()), "")
+        raise LossmithError(f"{what} cannot be loaded by transformers: {type(error).__name__}: {said}") from error
+
+
+def _misfit(what: str, keys: Iterable[Any]) -> str:
+    """A sentence on weights; where shapes differ, transformers tell a name and both shapes."""
+    names = sorted(key if isinstance(key, str) else str(key[0]) for key in keys)
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return f"{what}: {', '.join(names[:4])}{more}"
+
+
+def _by_lossmith(stored: Stored, precision: Precision, config: ModelConfig | None) -> Opened:
     loaded, tokenizer = load_stored(stored, precision=precision, config=config)
-    return loaded.model, tokenizer
+    return Opened(stored, loaded.model, tokenizer)
 
 
 def _write_as_stored(model: Any, folder: Path) -> None:

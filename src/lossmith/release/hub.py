@@ -72,7 +72,7 @@ def make_ready(hub: Hub, publication: Publication, *, update: bool) -> list[str]
     from huggingface_hub.errors import RepositoryNotFoundError
 
     repo, kind = publication.repo, publication.kind
-    with _telling(hub, f"{repo} was looked for"):
+    with _telling(hub, f"{repo} was looked for or made"):
         try:
             found = hub.api.repo_info(repo, repo_type=kind, files_metadata=True)
         except RepositoryNotFoundError:
@@ -184,12 +184,19 @@ def _telling(hub: Hub, doing: str, *, sent: int = 0, of: int = 0) -> Iterator[No
             expected="a way to the hub",
             fix="unset it; --dry-run needs no network",
         ) from None
-    except (HTTPError, OSError, RuntimeError) as error:
+    except (HTTPError, OSError, RuntimeError, ValueError, LookupError) as error:
         # Of what an upload's thread or the Xet protocol raised, what is underneath says what happened.
         chain = list(_chain(error))
         answered = next((each for each in chain if isinstance(each, HfHubHTTPError)), None)
         if answered is not None:
             raise _refused(hub, answered, doing) from None
+        if not isinstance(error, HTTPError | OSError | RuntimeError):
+            raise LossmithError(
+                f"what {hub.endpoint} answered while {doing} is no answer of a hub",
+                got=_first_line(hub, error),
+                expected="a hub, such as https://huggingface.co",
+                fix="HF_ENDPOINT names the hub",
+            ) from None
         held = f": {sent} of {of} files had arrived" if of else ""
         raise LossmithError(
             f"the network was cut while {doing}{held}",

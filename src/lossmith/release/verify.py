@@ -71,7 +71,7 @@ def verify(folder: str | Path, *, against: str | Path | None = None, tolerance: 
         "tolerance": tolerance,
     }
     found = _in_a_fresh_process(request)
-    wrong = [*found.pop("complaints"), *_other_facts(copy, original), *_stale(copy, run)]
+    wrong = [*found.pop("complaints"), *_other_facts(copy, original), *_not_as_merged(copy, run, found)]
     return Verification(copy, run.path if run is not None else original, found, tuple(wrong))
 
 
@@ -135,11 +135,17 @@ def _known(file: Path) -> dict[str, Any]:
     return {key: value for key, value in read_json(file).items() if key != "transformers_version" and key[0] != "_"}
 
 
-def _stale(copy: Path, run: RunFolder | None) -> list[str]:
+def _not_as_merged(copy: Path, run: RunFolder | None, found: Mapping[str, Any]) -> list[str]:
+    """What is otherwise than the merge wrote it, by the file that it left beside the weights."""
     merged = facts_of(copy).get("merged")
-    if run is None or merged is None or merged["trained"] == run.manifest().get("trained"):
+    if merged is None:
         return []
-    return [f"{run.path} has been trained again since {copy} was merged"]
+    told = []
+    if run is not None and merged["trained"] != run.manifest().get("trained"):
+        told.append(f"{run.path} has been trained again since {copy} was merged")
+    if found["dtype"] != merged["dtype"]:
+        told.append(f"it was merged in {merged['dtype']} and is stored in {found['dtype']}")
+    return told
 
 
 def _in_a_fresh_process(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,4 +165,8 @@ def _in_a_fresh_process(request: Mapping[str, Any]) -> dict[str, Any]:
                 got=f"exit code {done.returncode} of the process that loaded it",
                 expected="two models that load and answer",
             )
-        return dict(read_json(answered))
+        found = dict(read_json(answered))
+    if (error := found.get("error")) is not None:
+        told = f"{request['copy']} could not be verified: {error.pop('message')}"
+        raise LossmithError(told, **error)
+    return found

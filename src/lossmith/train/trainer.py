@@ -290,7 +290,7 @@ class ObjectiveTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         self._staging = True
         try:
-            with adapter_alone(self.model):
+            with adapter_alone(model):
                 super()._save_checkpoint(model, trial)
         finally:
             self._staging = False

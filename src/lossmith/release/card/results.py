@@ -42,7 +42,7 @@ def groups_section(metrics: Mapping[str, Any] | None) -> str:
         rows.append(
             {
                 "group": group,
-                "n": figures["n"]["value"] if "n" in figures else None,
+                "n": max(figure["n"] for figure in figures.values()),
                 **{name: _with_interval(figures[name]) for name in kept},
                 "note": reason or "-",
             }

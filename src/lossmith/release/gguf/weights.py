@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from lossmith.errors import InputError
 from lossmith.release.gguf.architecture import Shape, rope_factors
+from lossmith.release.stored_weights import stored_weights
 
 ROPE_FACTORS = "rope_freqs.weight"
 # Numbers of a block of q8_0, which share one scale.
@@ -72,7 +71,8 @@ def weights_of(folder: Path, shape: Shape, *, matrices: str) -> Iterator[Weight]
     from gguf import get_tensor_name_map
 
     names = get_tensor_name_map(shape.architecture, shape.layers)
-    for name, values in _stored(folder):
+    for name, stored in stored_weights(folder):
+        values = np.ascontiguousarray(stored.float().numpy())
         told = names.get_name(name, try_suffixes=(".weight", ".bias"))
         if told is None:
             raise InputError(f"GGUF has no place for {name} of a {shape.family} model", got=name)
@@ -98,16 +98,3 @@ def _format(values: np.ndarray, matrices: str) -> str:
     if values.ndim < 2:
         return "f32"
     return "f16" if matrices == "q8_0" and values.shape[-1] % BLOCK else matrices
-
-
-def _stored(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Names and values of a folder's safetensors, by name; only one tensor is in memory at a time."""
-    from safetensors import safe_open
-
-    with ExitStack() as opened:
-        places: dict[str, Any] = {}
-        for file in sorted(folder.glob("model*.safetensors")):
-            held: Any = opened.enter_context(safe_open(file, framework="pt"))
-            places.update(dict.fromkeys(held.keys(), held))
-        for name in sorted(places):
-            yield name, np.ascontiguousarray(places[name].get_tensor(name).float().numpy())
