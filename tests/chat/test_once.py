@@ -195,6 +195,17 @@ def test_what_cannot_be_asked_is_said(
     assert "not foreseen" not in done.err
 
 
+def test_a_misspelt_run_is_not_looked_for_on_the_hub(
+    call: Command, runs_of: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(runs_of("pairs")).parents[1])
+    monkeypatch.setattr("transformers.utils.cached_file", lambda *_, **__: pytest.fail("the hub was asked"))
+    runs = Path(runs_of("pairs")).parent.name
+    done = call("chat", f"{runs}/pair", "--once", "mint")
+    assert done.code == 2 and f"did you mean '{runs}/pairs/model'?" in done.err
+    assert call("playground", f"{runs}/pair").code == 2
+
+
 def test_damaged_weights_are_told(call: Command, runs_of: Callable[[str], str], tmp_path: Path) -> None:
     run = tmp_path / "damaged"
     shutil.copytree(runs_of("pairs"), run)

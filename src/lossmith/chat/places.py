@@ -11,7 +11,7 @@ from typing import Any
 from lossmith.config.load import load_run_config
 from lossmith.config.schema import Config
 from lossmith.errors import InputError
-from lossmith.models.source import MODEL_FILE
+from lossmith.models.source import MODEL_FILE, not_found
 from lossmith.models.stored import Stored, stored_at
 from lossmith.release.run_model import facts_of, run_of
 from lossmith.runs import RunFolder, open_run, read_json
@@ -58,6 +58,9 @@ def find_place(name: str) -> Place:
         )
     if (folder / "config.yaml").is_file():
         return _of_run(name, open_run(folder))
+    if not folder.exists() and len(folder.parts) > 1 and any(folder.parent.glob("*/config.yaml")):
+        # A misspelt run: the hub would be asked for it, and where it is out of reach again and again.
+        raise not_found(name)
     stored = stored_at(name)
     run = run_of(stored.folder) if stored.hub_name is None else None
     _require_head(stored, name)

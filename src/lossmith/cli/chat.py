@@ -13,7 +13,7 @@ from lossmith.cli.options import Json, Quiet
 
 
 def chat(  # noqa: PLR0913 (each option of a command is a parameter)
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Runs, model folders, adapters, hub names.")],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL", help="Runs, model folders, adapters, hub names.")],
     once: Annotated[
         str | None,
         typer.Option("--once", help="Ask this and leave; a JSON object for a template of several fields."),

@@ -12,7 +12,7 @@ from lossmith.cli.options import Json, Quiet
 
 
 def compare(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Runs scored on the same records.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Runs scored on the same records.")],
     metrics: Annotated[str | None, typer.Option("--metrics", help="Names, separated by commas.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write the comparison as a page, too.")] = None,
     quiet: Quiet = False,

@@ -21,7 +21,7 @@ _NAMED = ("python", "torch", "transformers", "peft", "tokenizers")
 def doctor(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="[MODEL]", help="A run, a folder or a hub name, to look at its weights and tokenizer."),
+        typer.Argument(metavar="MODEL", help="A run, a folder or a hub name, to look at its weights and tokenizer."),
     ] = None,
     quiet: Quiet = False,
     json_: Json = False,

@@ -139,9 +139,7 @@ TABLES: Mapping[str, Callable[[], list[Row]]] = {
 
 
 def list_(
-    what: Annotated[
-        str, typer.Argument(metavar="WHAT", help="presets, losses, metrics, tasks, models, generation or families.")
-    ],
+    what: Annotated[str, typer.Argument(metavar="|".join(TABLES), help="Which table.")],
     check: Annotated[
         str | None,
         typer.Option("--check", metavar="LOSS", help="With losses: try the laws on one, or on my_pkg.losses:poly1."),
@@ -175,6 +173,6 @@ def list_(
     if json_:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
         return
-    from lossmith.cli.screen import print_rows
+    from lossmith.cli.screen import print_entries
 
-    print_rows(rows)
+    print_entries(rows)

@@ -12,7 +12,7 @@ ConfigArgument = Annotated[
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[OVERRIDE]...",
+        metavar="OVERRIDE",
         help="key=value, ~key, group=name; as train.learning_rate=1e-4.",
         show_default=False,
     ),

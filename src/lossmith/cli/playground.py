@@ -14,7 +14,7 @@ def playground(
     runs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[RUN...]", help="Runs, model folders or hub names; default: the trained runs in --runs-dir."
+            metavar="RUN", help="Runs, model folders or hub names; default: the trained runs in --runs-dir."
         ),
     ] = None,
     runs_dir: Annotated[Path, typer.Option("--runs-dir", help="Where runs are looked for when none is named.")] = Path(
@@ -32,11 +32,15 @@ def playground(
 
     Example: lossmith playground runs/dreams runs/dreams-long --port 8017
     """
+    from lossmith.chat.places import find_place
     from lossmith.cli.chat_screen import load_quietly
     from lossmith.playground.server import PlaygroundServer
     from lossmith.playground.table import Table, found_runs
 
     load_quietly(quiet)
+    for name in runs or ():
+        # Told here rather than on the page; found again when it is opened.
+        find_place(name)
     table = Table.of(runs or found_runs(runs_dir), device=device, seed=seed)
     with PlaygroundServer(table, port=port) as server:
         typer.echo(server.url)

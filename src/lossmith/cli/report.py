@@ -11,7 +11,7 @@ from lossmith.cli.options import Quiet
 
 
 def report(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders; several are compared.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Run folders; several are compared.")],
     out: Annotated[Path | None, typer.Option("--out", help="The HTML file; default: report.html.")] = None,
     quiet: Quiet = False,
 ) -> None:

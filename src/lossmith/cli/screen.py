@@ -9,6 +9,8 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -25,10 +27,36 @@ _UNBOUNDED = 10_000
 
 def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str | None = None) -> None:
     """A table with a column for each key; text is never read as markup."""
+    console = _console()
+    console.print(_table(rows, title))
+
+
+def print_entries(rows: Sequence[Mapping[str, Any]]) -> None:
+    """A table where the terminal is wide enough for its words, else a paragraph for each row, under its first cell."""
+    console = _console()
+    table = _table(rows, None)
+    wide = console.options.update(width=_UNBOUNDED)
+    for column in table.columns:
+        # Left to itself rich breaks the words of a wide column before it narrows the others.
+        column.min_width = max(Measurement.get(console, wide, cell).minimum for cell in (column.header, *column.cells))
+    if Measurement.get(console, wide, table).minimum <= console.width:
+        console.print(table)
+        return
+    for row in rows:
+        (_, name), *cells = row.items()
+        console.print(Text(_shown(name), style="bold"))
+        for key, value in cells:
+            if value not in (None, ""):
+                console.print(Padding(Text(f"{key}: {_shown(value)}"), (0, 0, 0, 2)))
+
+
+def _console() -> Console:
     console = Console()
-    if not console.is_terminal:
-        # A file or a pipe has no width: every record is one line there.
-        console = Console(width=_UNBOUNDED)
+    # A file or a pipe has no width: every record is one line there.
+    return console if console.is_terminal else Console(width=_UNBOUNDED)
+
+
+def _table(rows: Sequence[Mapping[str, Any]], title: str | None) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     keys = list(dict.fromkeys(key for row in rows for key in row))
     for key in keys:
@@ -37,7 +65,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str | None = None) -
         table.add_column(key, justify="right" if numeric else "left", overflow="fold", no_wrap=key == keys[0])
     for row in rows:
         table.add_row(*(Text(_shown(row.get(key))) for key in keys))
-    console.print(table)
+    return table
 
 
 def print_metrics(
