@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 TOKEN = "hf_" + "loopback" * 5
 READER = "hf_" + "readonly" * 5
 LARGE = 2000
+SIGNED = "X-Signature=not-for-logs"
 
 
 @dataclass
@@ -29,7 +30,7 @@ class FakeHub:
     """What the hub holds and has been asked.
 
     `cut` ends the connection in the middle of these files, by their hash; `damaged` are paths that come back otherwise;
-    `failing` is a path whose calls answer 503.
+    `failing` is a path whose calls answer 503; `busy` counts the calls of a path that are yet to be answered by 429.
     """
 
     endpoint: str = ""
@@ -40,6 +41,7 @@ class FakeHub:
     cut: set[str] = field(default_factory=set)
     damaged: set[str] = field(default_factory=set)
     failing: str | None = None
+    busy: dict[str, int] = field(default_factory=dict)
 
     def called(self, method: str, part: str) -> list[str]:
         return [path for verb, path in self.calls if verb == method and part in path]
@@ -68,6 +70,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.hub.failing is not None and self.hub.failing in path:
             self.body()
             self.answer({"error": "down for a while"}, status=503)
+            return
+        for part in [part for part, left in self.hub.busy.items() if part in path and left]:
+            self.hub.busy[part] -= 1
+            self.body()
+            self.answer({"error": "too many requests"}, status=429, headers={"Retry-After": "7"})
             return
         if path.startswith("/lfs/"):
             self.store(path.removeprefix("/lfs/"))
@@ -110,7 +117,7 @@ class Handler(BaseHTTPRequestHandler):
         for one in asked["objects"]:
             told = {"oid": one["oid"], "size": one["size"]}
             if one["oid"] not in self.hub.blobs:
-                told["actions"] = {"upload": {"href": f"{self.hub.endpoint}/lfs/{one['oid']}"}}
+                told["actions"] = {"upload": {"href": f"{self.hub.endpoint}/lfs/{one['oid']}?{SIGNED}"}}
             objects.append(told)
         self.answer({"transfer": "basic", "objects": objects})
 

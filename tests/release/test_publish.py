@@ -15,7 +15,7 @@ from lossmith.release.merge import merge
 from lossmith.release.outgoing import Outgoing, files_of, refuse_secrets
 from lossmith.release.publication import model_publication
 
-from .hub_server import READER, TOKEN, FakeHub, serving
+from .hub_server import READER, SIGNED, TOKEN, FakeHub, Handler, serving
 
 # huggingface_hub sends files in a form that its HTTP library will not take for ever.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning")
@@ -144,6 +144,42 @@ def test_a_network_cut_in_the_middle_goes_on_where_it_was(command, hub, source, 
     assert arrived
     assert large.sha256 in sent
     assert not arrived & set(sent)
+
+
+def test_what_signs_an_address_is_in_no_word(command, hub, source, monkeypatch):
+    hub.cut = {next(f for f in files_of(source / "merged") if f.path == "model.safetensors").sha256}
+    said: list[str] = []
+    logger, handler = logging.getLogger("huggingface_hub.utils._http"), logging.Handler()
+    monkeypatch.setattr(handler, "emit", lambda record: said.append(record.getMessage()))
+    logger.addHandler(handler)
+    try:
+        done = command("publish", source, "--to", "dishes")
+    finally:
+        logger.removeHandler(handler)
+    assert any("/lfs/" in line for line in said), "the library tells its tries"
+    assert SIGNED not in done.out + done.err + "".join(said)
+
+
+def test_a_hub_that_is_busy_is_asked_again_when_it_says(command, hub, source, verified, monkeypatch):
+    waited: list[float] = []
+    monkeypatch.setattr("lossmith.release.hub.time.sleep", waited.append)
+    hub.busy = {"whoami": 1, "/api/models/ann/dishes": 1, "create": 1, "preupload": 1, "/commit/": 2}
+    done = command("publish", source, "--to", "dishes")
+    assert done.code == 0, done.err
+    assert set(hub.busy.values()) == {0}
+    assert waited.count(7.0) >= 5, "the library itself waits for one of them"
+    hub.busy = {"whoami": 9}
+    done = command("publish", source, "--to", "dishes")
+    assert done.code == 1
+    assert "the hub failed while the hub was asked whose token this is" in done.err
+    assert "goes on from there when the hub is well again" in done.err
+
+
+def test_what_is_no_hub_is_told(command, hub, source, monkeypatch):
+    monkeypatch.setattr(Handler, "known", lambda self, *_: self.send(b"<html>hello", headers={}))
+    done = command("publish", source, "--to", "dishes")
+    assert done.code == 1
+    assert "is no answer of a hub" in done.err
 
 
 def test_a_hub_that_fails_is_not_taken_for_a_wrong_command(command, hub, source):

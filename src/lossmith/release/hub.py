@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lossmith.errors import InputError, LossmithError
 from lossmith.release.outgoing import GIT_ATTRIBUTES, Outgoing
 from lossmith.release.publication import Publication
 
 Progress = Callable[[int, int | None], None]
+T = TypeVar("T")
+# Answers of a hub that is too busy or ill for now, and seconds to wait before it is asked again.
+_PASSING = (429, 500, 502, 503, 504)
+_WAITS, _LONGEST_WAIT = (1.0, 2.0, 4.0), 60.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ def hub_with(token: str) -> Hub:
 def sign_in(hub: Hub) -> str:
     """The name that the token belongs to; raises InputError where the hub does not know it."""
     with _telling(hub, "the hub was asked whose token this is"):
-        return str(hub.api.whoami()["name"])
+        return str(_patiently(hub.api.whoami)["name"])
 
 
 def full_name(repo: str, user: str) -> str:
@@ -74,9 +82,9 @@ def make_ready(hub: Hub, publication: Publication, *, update: bool) -> list[str]
     repo, kind = publication.repo, publication.kind
     with _telling(hub, f"{repo} was looked for or made"):
         try:
-            found = hub.api.repo_info(repo, repo_type=kind, files_metadata=True)
+            found = _patiently(lambda: hub.api.repo_info(repo, repo_type=kind, files_metadata=True))
         except RepositoryNotFoundError:
-            hub.api.create_repo(repo, repo_type=kind, private=not publication.public, exist_ok=True)
+            _patiently(lambda: hub.api.create_repo(repo, repo_type=kind, private=not publication.public, exist_ok=True))
             visible = "public" if publication.public else "private"
             return [f"{repo} was made, {visible}"]
     if not found.private and not publication.public:
@@ -129,13 +137,16 @@ def upload(hub: Hub, publication: Publication, *, progress: Progress | None = No
         for file in files
     ]
     for number, (file, addition) in enumerate(zip(files, additions, strict=True)):
+        send = partial(hub.api.preupload_lfs_files, publication.repo, [addition], repo_type=publication.kind)
         with _telling(hub, f"{file.path} was sent", sent=number, of=len(files)):
-            hub.api.preupload_lfs_files(publication.repo, [addition], repo_type=publication.kind)
+            _patiently(send)
         if progress is not None:
             progress(number + 1, len(files))
     with _telling(hub, "the files were put together to a commit", sent=len(files), of=len(files)):
-        done = hub.api.create_commit(
-            publication.repo, additions, repo_type=publication.kind, commit_message="Publish with lossmith"
+        done = _patiently(
+            lambda: hub.api.create_commit(
+                publication.repo, additions, repo_type=publication.kind, commit_message="Publish with lossmith"
+            )
         )
     return str(done.oid)
 
@@ -170,9 +181,52 @@ def download(hub: Hub, publication: Publication, commit: str, folder: Path) -> N
         )
 
 
+def _patiently(call: Callable[[], T]) -> T:
+    """Make a call that may be made twice, and again where the hub is too busy or ill to answer it."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    for wait in _WAITS:
+        try:
+            return call()
+        except HfHubHTTPError as error:
+            if (answer := getattr(error, "response", None)) is None or answer.status_code not in _PASSING:
+                raise
+            asked = str(answer.headers.get("Retry-After", ""))
+            time.sleep(min(float(asked), _LONGEST_WAIT) if asked.isdigit() else wait)
+    return call()
+
+
+class _WithoutSignatures(logging.Filter):
+    """Addresses to store a file at are signed: who reads the signature may write there for a while."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = _unsigned(record.getMessage()), ()
+        return True
+
+
+def _unsigned(text: str) -> str:
+    """The text with its addresses cut before their parameters.
+
+    >>> _unsigned("reset by peer while requesting PUT https://store/a?X-Signature=abc'")
+    "reset by peer while requesting PUT https://store/a'"
+    """
+    return re.sub(r"(https?://[^\s'\"?]+)\?[^\s'\"]*", r"\1", text)
+
+
 @contextmanager
 def _telling(hub: Hub, doing: str, *, sent: int = 0, of: int = 0) -> Iterator[None]:
     """Say what a failure of the hub means; the token is in none of it."""
+    logger, unsigned = logging.getLogger("huggingface_hub.utils._http"), _WithoutSignatures()
+    logger.addFilter(unsigned)
+    try:
+        with _translated(hub, doing, sent=sent, of=of):
+            yield
+    finally:
+        logger.removeFilter(unsigned)
+
+
+@contextmanager
+def _translated(hub: Hub, doing: str, *, sent: int, of: int) -> Iterator[None]:
     from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
 
     try:
@@ -198,11 +252,12 @@ def _telling(hub: Hub, doing: str, *, sent: int = 0, of: int = 0) -> Iterator[No
                 fix="HF_ENDPOINT names the hub",
             ) from None
         held = f": {sent} of {of} files had arrived" if of else ""
+        again = "the same command goes on from there: large files that arrived are not sent again"
         raise LossmithError(
             f"the network was cut while {doing}{held}",
             got=_first_line(hub, chain[-1]),
             expected=f"a way to {hub.endpoint}",
-            fix="the same command goes on from there: large files that arrived are not sent again",
+            fix=again if of else "try again when there is one; HF_ENDPOINT names another hub",
         ) from None
 
 
@@ -231,7 +286,7 @@ def _refused(hub: Hub, error: Any, doing: str) -> LossmithError:
             expected="a token with the right to write there",
             fix="make one that may write, or publish --to a repository of yours",
         )
-    if status is not None and status < 500:
+    if status is not None and status < 500 and status not in _PASSING:
         return InputError(f"the hub refused while {doing}", got=said, expected="a request that the hub takes")
     return LossmithError(
         f"the hub failed while {doing}",
@@ -244,4 +299,4 @@ def _refused(hub: Hub, error: Any, doing: str) -> LossmithError:
 def _first_line(hub: Hub, error: BaseException) -> str:
     """What an error says, without the token, wherever it came from."""
     line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return line.replace(hub.token, "(token)")
+    return _unsigned(line).replace(hub.token, "(token)")
