@@ -126,6 +126,22 @@ def test_sources_and_targets_keep_their_own_limits(workplace: Path, pairs: Path)
     assert any(len(row["input_ids"]) - row["prompt_length"] == 20 for row in rows)
 
 
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_more_tokens_than_a_table_of_positions_has_are_refused(
+    workplace: Path, pairs: Path, base: Callable[[str], Path], side: str
+):
+    long = {"source": "prompt: '{{ input * 30 }}', answer: x", "target": "prompt: x, answer: '{{ output * 30 }}'"}
+    given = [
+        "model=null",
+        f"model.base={base('bart')}",
+        f"data.template={{{long[side]}}}",
+        f"data.max_{side}_length=9999",
+    ]
+    with pytest.raises(ConfigError, match=f"the {side} of a record of the train split is longer") as refused:
+        run(workplace, pairs, f"pairs-{side}", *given)
+    assert (refused.value.expected, refused.value.fix) == ("at most 256", f"data.max_{side}_length=256")
+
+
 def test_a_term_that_reads_the_source_is_refused(workplace: Path, pairs: Path):
     with pytest.raises(ConfigError, match="reads and never writes"):
         run(workplace, pairs, "pairs-refused", "objective={cross_entropy: {weight: 1, span: [answer, prompt]}}")

@@ -9,6 +9,9 @@ from lossmith.models.hidden import unwrap
 # By kind of layer: the key of the configuration that says how many positions it sees.
 _REACH = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
 
+# What families call their table of positions.
+_TABLES = ("wpe", "embed_positions", "position_embeddings")
+
 
 def attention_reach(model: nn.Module) -> int | None:
     """Positions up to which every attention layer sees every earlier token; None where no layer's sight ends.
@@ -37,3 +40,18 @@ def positions_of(model: nn.Module) -> int | None:
             return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
     found: int | None = getattr(getattr(inner, "config", None), "max_position_embeddings", None)
     return found
+
+
+def table_of_positions(model: nn.Module) -> int | None:
+    """Positions for which a model has rows in a table, learned or computed beforehand; None where it has no table.
+
+    Rotary and relative positions go on beyond what a configuration names, a table ends.
+    """
+    inner = unwrap(model)
+    found: int | None = getattr(getattr(inner, "config", None), "max_position_embeddings", None)
+    words = {id(side) for side in (inner.get_input_embeddings(), inner.get_output_embeddings())}  # type: ignore[operator]
+    for name, module in inner.named_modules():
+        own = name.rpartition(".")[2]
+        if isinstance(module, nn.Embedding) and own in _TABLES and id(module) not in words and found is not None:
+            return found
+    return None

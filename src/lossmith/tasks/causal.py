@@ -13,6 +13,7 @@ from lossmith.config.model import ModelConfig
 from lossmith.losses import Objective, task_span
 from lossmith.models.base_tokenizer import require_end_token
 from lossmith.models.load import Loaded, load_model
+from lossmith.tasks.longest_row import check_longest
 from lossmith.tasks.positions import check_positions, check_positions_by_task, unmarked_spans
 from lossmith.tasks.predict import decode_rows, table_of_texts, write_texts
 from lossmith.tasks.rows import Rows
@@ -100,7 +101,8 @@ def load(model: ModelConfig, given: Given, training: bool) -> Loaded:
 
 
 def ready(loaded: Loaded, row: dict[str, Any], objective: Objective, given: Given) -> Ready:
-    """The forward, tried on one row."""
+    """The forward, tried on one row. Raises ConfigError where a row is longer than the model has positions."""
+    check_longest(loaded, given, apart=False)
     return ready_forward(loaded, collator(objective, given.tokenizer)([row]), objective, given)
 
 

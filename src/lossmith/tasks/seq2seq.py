@@ -18,6 +18,7 @@ from lossmith.models.hidden import unwrap
 from lossmith.models.load import Loaded, load_model
 from lossmith.models.pretrained import SEQ2SEQ
 from lossmith.tasks.causal import CAUSAL, check_rows, intervals
+from lossmith.tasks.longest_row import check_longest
 from lossmith.tasks.prepare import reads_sources
 from lossmith.tasks.rows import Rows
 from lossmith.tasks.task import Given, Ready, Task
@@ -113,7 +114,8 @@ def load(model: ModelConfig, given: Given, training: bool) -> Loaded:
 
 
 def ready(loaded: Loaded, row: dict[str, Any], objective: Objective, given: Given) -> Ready:
-    """The forward, tried on one row."""
+    """The forward, tried on one row. Raises ConfigError where a side is longer than the model has positions."""
+    check_longest(loaded, given, apart=True)
     batch = collator(objective, given)([row])
     return ready_forward(loaded, batch, objective, given, inputs=PairInputs(loaded.model))
 
