@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lossmith.chat.asking import LeftError
+from lossmith.chat.asking import LeftError, Reply
 from lossmith.chat.commands import COMMANDS, carry_out
 from lossmith.chat.session import Session, Voice, open_session
 from lossmith.chat.streaming import TextPieces
@@ -69,7 +69,8 @@ def test_pieces_make_the_answer_and_an_interrupt_keeps_what_there_is(session: Se
     [(voice, stopped)] = session.replies({"text": "mint?"}, tell=stop_at(4, KeyboardInterrupt))
     assert (voice.preset, stopped.finished, stopped.stopped, stopped.tokens) == ("greedy", False, True, 4)
     assert str(whole.text).startswith(str(stopped.text))
-    assert session.said[-1].as_json()["replies"][0]["stopped"] is True
+    kept = session.said[-1].as_json()["replies"][0]
+    assert kept["stopped"] is True and kept["settings"] == {"max_new_tokens": 40, "do_sample": False}
 
 
 def stop_at(last: int, reason: type[BaseException]) -> Callable[[Voice, str, int], None]:
@@ -170,11 +171,12 @@ def test_help_tells_every_command(session: Session) -> None:
 
 def test_a_transcript_holds_what_was_said_whatever_is_in_it(tmp_path: Path) -> None:
     said = Said({"text": "a ``` fence\n# and a head 🌿"}, seed=0)
-    said.replies.append({"voice": "m", "text": "````\nx", "seconds": 0.1})
+    said.add("m", Reply("````\nx", finished=False, tokens=3, notes=("its end | was cut",)), settings={}, seconds=0.1)
     write_transcript(tmp_path / "t.md", [said], system="Be brief.")
     lines = (tmp_path / "t.md").read_text().splitlines()
     assert lines[lines.index("# and a head 🌿") + 1] == "````"
     assert lines[lines.index("x") - 2 : lines.index("x") + 2] == ["`````text", "````", "x", "`````"]
+    assert {"Cut after 3 tokens.", "Note: its end \\| was cut"} <= set(lines)
     write_transcript(tmp_path / "t.jsonl", [said])
     assert json.loads((tmp_path / "t.jsonl").read_text())["asked"] == said.asked
 

@@ -113,7 +113,9 @@ class Session:
             asked = Question(_own(fields, voice.answerer), self._conversation(voice))
             begun = time.monotonic()
             reply = _reply(voice, asked, said.seed, tell)
-            said.add(voice.name, reply, seconds=time.monotonic() - begun)
+            how = voice.how()
+            settings = None if how is None else how.settings()
+            said.add(voice.name, reply, settings=settings, seconds=time.monotonic() - begun)
             self._remember(voice, asked, reply)
             yield voice, reply
             if reply.stopped:
