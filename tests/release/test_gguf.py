@@ -144,6 +144,14 @@ def test_what_the_format_cannot_say_is_refused(command, trained, families, tmp_p
     assert (done.code, (tmp_path / "a").exists()) == (2, False)
     assert "only decoders" in done.err
     assert command("merge", trained("plain"), "--out", tmp_path / "b", "--gguf", "q4_k").code == 2
+    # Of another family: told before the merge, whose base has no weights here.
+    run, base = shutil.copytree(trained("plain"), tmp_path / "run"), tmp_path / "base"
+    base.mkdir()
+    (base / "config.json").write_text(json.dumps({"model_type": "gemma2"}))
+    adapter = json.loads((run / "model" / "adapter_config.json").read_text())
+    (run / "model" / "adapter_config.json").write_text(json.dumps({**adapter, "base_model_name_or_path": str(base)}))
+    done = command("merge", run, "--gguf", "f16")
+    assert (done.code, "family 'gemma2' are not written" in done.err) == (2, True), done.err
     folder = tmp_path / "other"
     shutil.copytree(families["qwen3"], folder, ignore=shutil.ignore_patterns("*.gguf"))
     config = json.loads((folder / "config.json").read_text())

@@ -9,18 +9,21 @@ from typing import Any
 import numpy as np
 
 from lossmith.errors import InputError, LossmithError, unknown_name
-from lossmith.models.source import MODEL_FILE
+from lossmith.models.source import find_source
 from lossmith.models.stored import stored_model
 from lossmith.release.gguf.architecture import Shape, shape_of, write_shape
 from lossmith.release.gguf.vocabulary import Vocabulary, vocabulary_of, write_vocabulary
 from lossmith.release.gguf.weights import Weight, weights_of
-from lossmith.runs import atomic_path, read_json
+from lossmith.runs import atomic_path
 
 FORMATS = ("f16", "q8_0")
 
 
 def check_gguf(folder: Path, matrices: str) -> None:
-    """Raise InputError, before anything is merged, for an unknown format, and a model that is of another kind."""
+    """Raise InputError, before anything is merged, for a format, a family, a shape or a tokenizer that is not written.
+
+    `folder` holds a whole model, or an adapter of one.
+    """
     if matrices not in FORMATS:
         raise unknown_name("format of GGUF", matrices, FORMATS, where="--gguf")
     if importlib.util.find_spec("gguf") is None:
@@ -35,6 +38,16 @@ def check_gguf(folder: Path, matrices: str) -> None:
         raise InputError(
             "only decoders that write text become GGUF files here", got=f"a model of the kind {kind}", expected="causal"
         )
+    shape = shape_of(_config(folder))
+    vocabulary_of(folder, rows=shape.rows)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """The config.json of a model, or of an adapter's base."""
+    from transformers import PretrainedConfig
+
+    source = find_source(str(folder))
+    return dict(PretrainedConfig.get_config_dict(source.base, revision=source.base_revision)[0])
 
 
 def write_gguf(folder: Path, *, name: str, matrices: str) -> Path:
@@ -46,7 +59,7 @@ def write_gguf(folder: Path, *, name: str, matrices: str) -> Path:
     not say what was written.
     """
     check_gguf(folder, matrices)
-    shape = shape_of(read_json(folder / MODEL_FILE))
+    shape = shape_of(_config(folder))
     vocabulary = vocabulary_of(folder, rows=shape.rows)
     path = folder / f"{name}.{matrices}.gguf"
     with atomic_path(path) as temporary:
