@@ -12,7 +12,7 @@ pytest.importorskip("llguidance", reason="llguidance is not installed; pip insta
 from lossmith.answer_schema import parse_answer
 from lossmith.config.generate import GenerateConfig
 from lossmith.errors import ConfigError
-from lossmith.generate.constrained import KeepsToSchema
+from lossmith.generate.constrained import KeepsToSchema, closed
 from lossmith.generate.decode import generate
 from lossmith.generate.restrictions import restrictions_for
 from tests.generate.test_banned import _model as model_of
@@ -59,6 +59,52 @@ def test_every_answer_keeps_to_the_schema(name, family, how):
         assert set(parse_answer(text, SCHEMA)) >= {"kind", "lines", "eggs"}
         # As templates write it: one blank after commas and colons, none elsewhere.
         assert text.strip() == json.dumps(json.loads(text), ensure_ascii=False) or "\\" in text
+
+
+def test_numbers_and_keys_that_nobody_bounded_come_to_an_end():
+    schema = {
+        "type": "object",
+        "properties": {
+            "share": {"type": "number", "minimum": -1.5, "exclusiveMaximum": 2},
+            "any": {"type": "number"},
+            "count": {"type": "integer"},
+            # As pydantic writes a class: other keys are not spoken of.
+            "inner": {"type": "object", "properties": {"hot": {"type": "boolean"}}},
+        },
+        "required": ["share", "any", "count", "inner"],
+    }
+    tokenizer = byte_level(300)
+    model = model_of("qwen3", len(tokenizer), tokenizer)
+    for how in ({}, {"num_beams": 2}, {"do_sample": True}):
+        ways = GenerateConfig(constrained=True, max_new_tokens=200, **how)
+        made = generate(
+            model,
+            [[5, 6], [8, 9, 10], [11]],
+            settings=ways.settings(),
+            eos_token_ids=[tokenizer.eos_token_id],
+            pad_token_id=tokenizer.pad_token_id,
+            restrictions=restrictions_for(ways, tokenizer, schema=schema),
+        )
+        for one in made:
+            assert one.finished
+            found = parse_answer(tokenizer.decode(one.ids), schema)
+            assert list(found) == ["share", "any", "count", "inner"]
+            assert set(found["inner"]) <= {"hot"}
+
+
+def test_what_a_schema_says_of_more_digits_and_other_keys_holds():
+    tokenizer = byte_level(300)
+    restriction = KeepsToSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 1}, tokenizer)
+    state = restriction.start()
+    # As long as it is 0 it may not end.
+    for token in tokenizer("0." + "0" * 25 + "7", add_special_tokens=False)["input_ids"]:
+        assert restriction.open(state, last=False)[token]
+        state = restriction.after(state, token)
+    assert restriction.may_end(state)
+    parts = {"type": "object", "properties": {"a": {"enum": [1]}}}
+    assert closed({**parts, "additionalProperties": {"type": "null"}})["additionalProperties"] == {"type": "null"}
+    together = {"allOf": [parts, {"type": "object", "properties": {"b": {"enum": [2]}}, "required": ["b"]}]}
+    assert closed(together) == together
 
 
 def test_what_training_taught_may_be_written_token_by_token():
