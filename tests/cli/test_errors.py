@@ -38,6 +38,7 @@ TYPOS = [
     ("train.metric_for_best_model=sinkhorm", "'sinkhorn'"),
     ("objective={self_adjusting_dice: 1}", "no measure of progress"),
     ("name=..", "no name of a folder"),
+    ("data.fields={title: 1}", 'write "1", with the quotes'),
     ("name=a/b", "no name of a folder"),
     ("runs_dirr=x", "runs_dir"),
     ("sed=1", "seed"),

@@ -12,6 +12,7 @@ import pytest
 
 import lossmith
 from lossmith.config.load import load_config
+from lossmith.errors import DataError
 from lossmith.studies.folds import resolved_kind
 
 FORM = "data.template={prompt: '{{ a }} {{ b }}', answer: '{{ y }}'}"
@@ -71,3 +72,9 @@ def test_folds_keep_sources_together(tmp_path: Path):
                     "data.split={folds: {k: 4, fold: 1, clustered: true}}"])  # fmt: skip
     tested = {row["prompt"] for row in rows if row["split"] == "test"}
     assert tested and not tested & {row["prompt"] for row in rows if row["split"] == "train"}
+
+
+def test_why_nothing_is_left_to_evaluate_on_is_told(tmp_path: Path):
+    given = [*GIVEN, f"data.files={write(tmp_path / 'rows.jsonl', [1])}", f"runs_dir={tmp_path}", "train.device=cpu"]
+    with pytest.raises(DataError, match="no validation split to evaluate on: all are of one cluster"):
+        lossmith.train("seq2seq", given)

@@ -58,7 +58,14 @@ def _one(item: Any, path: str, values: Mapping[str, Any]) -> ConfigError:
         return ConfigError(f"{where}: {message}")
     expected = message.removeprefix("Input should be ")
     about = _description(path)
-    return ConfigError(f"{where} is wrong", got=repr(got), expected=f"{expected} ({about})" if about else expected)
+    return ConfigError(
+        f"{where} is wrong",
+        got=repr(got),
+        expected=f"{expected} ({about})" if about else expected,
+        fix=f'write "{got}", with the quotes'
+        if item["type"] == "string_type" and isinstance(got, int | float)
+        else None,
+    )
 
 
 def unknown_key(path: str) -> ConfigError:

@@ -208,8 +208,11 @@ def training_rows(prepared: Prepared, train: TrainConfig, *, seed: int, columns:
         keep = sample(len(whole), train.max_eval_samples, seed=seed)
         rows["validation"] = whole if keep is None else Rows(files["validation"], columns=columns, keep=keep)
     elif train.eval_strategy != "no":
+        # Of few clusters none may be left for it: then no fraction would bring one about.
+        lead = "the validation split has no records"
+        why = next((told.removeprefix(lead) for told in prepared.audit["warnings"] if told.startswith(lead)), "")
         raise DataError(
-            "there is no validation split to evaluate on",
+            f"there is no validation split to evaluate on{why}",
             got=f"train.eval_strategy={train.eval_strategy}, {len(rows['train'])} training records alone",
             expected="validation records",
             fix="raise data.split.validation, or set train.eval_strategy=no and train.load_best_model_at_end=false",
