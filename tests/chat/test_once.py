@@ -199,11 +199,29 @@ def test_a_misspelt_run_is_not_looked_for_on_the_hub(
     call: Command, runs_of: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(Path(runs_of("pairs")).parents[1])
-    monkeypatch.setattr("transformers.utils.cached_file", lambda *_, **__: pytest.fail("the hub was asked"))
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: pytest.fail("the hub was asked"))
     runs = Path(runs_of("pairs")).parent.name
     done = call("chat", f"{runs}/pair", "--once", "mint")
     assert done.code == 2 and f"did you mean '{runs}/pairs/model'?" in done.err
     assert call("playground", f"{runs}/pair").code == 2
+
+
+def test_a_name_on_the_hub_is_what_lies_in_its_cache(
+    runs_of: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lossmith.chat.places import find_place
+
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "models--kitchen--pairs"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    shutil.copytree(Path(runs_of("pairs")) / "model", repository / "snapshots" / commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    place = find_place("kitchen/pairs")
+    assert (place.stored.kind, place.stored.base) == ("seq2seq", "kitchen/pairs")
+    assert place.config is not None and place.config.data.max_source_length == 24
+    with pytest.raises(InputError, match="was not found"):
+        find_place("kitchen/pears")
 
 
 def test_damaged_weights_are_told(call: Command, runs_of: Callable[[str], str], tmp_path: Path) -> None:

@@ -67,18 +67,32 @@ def stored_at(name: str) -> Stored:
         return stored_model(folder)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise not_found(name)
-    from transformers.utils import cached_file
+    telling = _telling_files(name)
+    return replace(stored_model(_whole(telling[0].parent, name)), hub_name=name)
 
-    quietly = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
-    try:
-        found = [cached_file(name, file, **quietly) for file in _TELLING]
-    except OSError as error:
-        # What cannot be the name of a repository, and one that is gated.
-        raise not_found(name, error) from error
-    folders = [Path(path).parent for path in found if path is not None]
-    if not folders:
+
+def _telling_files(name: str) -> list[Path]:
+    """The files of a repository that tell what it holds; where the hub is out of reach, those in the local cache."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
+
+    found, out_of_reach = list[Path](), None
+    for file in _TELLING:
+        try:
+            # A hub out of reach is asked again and again: once it was, the cache alone is asked.
+            path = hf_hub_download(name, file, local_files_only=out_of_reach is not None)  # nosec B615
+        except LocalEntryNotFoundError as error:
+            out_of_reach = out_of_reach or error
+        except EntryNotFoundError:
+            continue
+        except (OSError, HFValidationError) as error:
+            # No such repository, one that is gated, what cannot be the name of one.
+            raise not_found(name, error) from error
+        else:
+            found.append(Path(path))
+    if not found:
         raise not_found(name)
-    return replace(stored_model(_whole(folders[0], name)), hub_name=name)
+    return found
 
 
 def _whole(folder: Path, name: str) -> Path:
