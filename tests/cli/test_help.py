@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,21 @@ def test_the_root_help_names_every_verb_and_an_example(lossmith):
     assert "Example: lossmith run" in shown.out
     for verb, _ in VERBS:
         assert f"\n  {verb} " in shown.out
+    # Whole sentences, and an example that can be copied.
+    assert "..." not in shown.out.partition("Options:")[2]
+    assert "lossmith run recipes/sinkhorn data.files=recipes.jsonl model=scratch-tiny\n" in shown.out
+
+
+def test_a_table_that_is_too_wide_for_the_terminal_is_told_in_paragraphs(capsys, monkeypatch: pytest.MonkeyPatch):
+    from lossmith.cli.screen import print_entries
+
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    rows = [{"loss": "focal", "parameters": "gamma: float", "source": "https://example.org/a-long-name"}]
+    for columns, shown in ((120, "loss   parameters    source"), (40, "\n  source: ")):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        print_entries(rows)
+        text = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+        assert shown in text and "https://example.org/a-long-name" in text
 
 
 def test_no_arguments_show_the_help_as_a_usage_error(lossmith):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
@@ -33,10 +34,48 @@ from lossmith.cli import (
     tune,
     verify,
 )
+from lossmith.cli.help import grouped, help_of
 from lossmith.errors import LossmithError
+
+SECTIONS: Mapping[str, tuple[tuple[str, Callable[..., None]], ...]] = {
+    "To begin": (
+        ("demo", demo.demo),
+        ("init", init.init),
+        ("list", listing.list_),
+        ("config", config.config),
+        ("doctor", doctor.doctor),
+    ),
+    "A run and its stages": (
+        ("run", run.run),
+        ("prepare", prepare.prepare),
+        ("train", train.train),
+        ("predict", predict.predict),
+        ("evaluate", evaluate.evaluate),
+        ("report", report.report),
+    ),
+    "What a model sees, says and goes by": (
+        ("inspect", inspect.inspect),
+        ("chat", chat.chat),
+        ("playground", playground.playground),
+        ("explain", explain.explain),
+    ),
+    "Several runs": (
+        ("compare", compare.compare),
+        ("cv", cv.cv),
+        ("ablate", ablate.ablate),
+        ("tune", tune.tune),
+    ),
+    "To give a model away": (
+        ("merge", merge.merge),
+        ("verify", verify.verify),
+        ("publish", publish.publish),
+    ),
+}
+VERBS = tuple(verb for verbs in SECTIONS.values() for verb in verbs)
 
 app = typer.Typer(
     name="lossmith",
+    cls=grouped(SECTIONS),
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -44,37 +83,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-VERBS = (
-    ("demo", demo.demo),
-    ("init", init.init),
-    ("list", listing.list_),
-    ("config", config.config),
-    ("doctor", doctor.doctor),
-    ("prepare", prepare.prepare),
-    ("inspect", inspect.inspect),
-    ("train", train.train),
-    ("predict", predict.predict),
-    ("evaluate", evaluate.evaluate),
-    ("explain", explain.explain),
-    ("chat", chat.chat),
-    ("playground", playground.playground),
-    ("report", report.report),
-    ("run", run.run),
-    ("compare", compare.compare),
-    ("cv", cv.cv),
-    ("ablate", ablate.ablate),
-    ("tune", tune.tune),
-    ("merge", merge.merge),
-    ("verify", verify.verify),
-    ("publish", publish.publish),
-)
 # `config import` stands beside `config CONFIG`.
 _CLASSES = {"config": config.ConfigCommand}
 for _name, _verb in VERBS:
-    app.command(_name, cls=_CLASSES.get(_name))(_verb)
+    app.command(_name, cls=_CLASSES.get(_name), help=help_of(_verb))(_verb)
 
 
-@app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
@@ -90,6 +104,9 @@ def root(
 
         typer.echo(installed("lossmith"))
         raise typer.Exit
+
+
+app.callback(invoke_without_command=True, help=help_of(root))(root)
 
 
 def main() -> None:
