@@ -23,9 +23,7 @@ def model_findings(name: str) -> Iterator[Finding]:
     folder = Path(place).expanduser()
     if holds_retrieval(folder):
         yield from _weights(folder)
-        yield Finding(
-            _AREA, "kind", "ok", "a retrieval classifier, whose own encoder reads texts"
-        )
+        yield Finding(_AREA, "kind", "ok", "a retrieval classifier, whose own encoder reads texts")
         return
     # What the tokenizer raises says that there is no model at all.
     of_tokenizer = list(tokenizer_findings(place))
