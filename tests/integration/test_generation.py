@@ -184,6 +184,13 @@ def test_one_schema_shapes_checks_constrains_and_scores(workplace: Path, dishes:
     assert free["schema_valid"]["notes"][0].startswith("6 of 6 break the schema: ")
 
 
+def test_a_schema_that_cannot_constrain_is_told_before_the_first_step(workplace: Path, dishes: Path):
+    schema = "{type: object, properties: {kind: {type: string, not: {const: stone}}}, required: [kind]}"
+    with pytest.raises(ConfigError, match="cannot constrain what is generated"):
+        lossmith.run("causal", given(dishes, workplace, schema, "name=barred", "generate.constrained=true"))
+    assert not (workplace / "runs" / "barred" / "history.jsonl").exists()
+
+
 def test_a_pydantic_class_gives_the_schema(workplace: Path, dishes: Path, monkeypatch: pytest.MonkeyPatch):
     (workplace / "dish_types.py").write_text(PYDANTIC)
     monkeypatch.syspath_prepend(str(workplace))

@@ -18,7 +18,7 @@ from lossmith.generate.likelihood import log_likelihoods
 from lossmith.labels import Classes
 from lossmith.losses import Objective
 from lossmith.models.load import Loaded
-from lossmith.tasks.causal import CAUSAL, answers_in
+from lossmith.tasks.causal import CAUSAL, answers_in, check_answers
 from lossmith.tasks.classified import DEFAULT_THRESHOLD, Decision, Scored, schema_of, told_of
 from lossmith.tasks.predictions_file import table_of_rows, write_rows
 from lossmith.tasks.rows import Rows
@@ -89,7 +89,7 @@ def by_json(loaded: Loaded, rows: Rows, given: Given, progress: Progress | None)
     """
     _check_threshold(given)
     classes, words = _classes(given), _words(given)
-    schema = answer_schema(list(words.values()), list(given.config.task.answer))
+    schema = _answer_schema(given)
     of_word = {word: name for name, word in words.items()}
     scores = label_likelihoods(loaded, rows, given, None)
     texts = answers_in(schema, loaded, rows, given=given, progress=progress)
@@ -110,7 +110,12 @@ def by_json(loaded: Loaded, rows: Rows, given: Given, progress: Progress | None)
 
 def _check_json(objective: Objective, rows: Mapping[str, Rows], given: Given) -> list[str]:
     _check_threshold(given)
+    check_answers(_answer_schema(given), given)
     return CAUSAL.check(objective, rows, given)
+
+
+def _answer_schema(given: Given) -> dict[str, Any]:
+    return answer_schema(list(_words(given).values()), list(given.config.task.answer))
 
 
 def _check_threshold(given: Given) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from lossmith.config.model import ModelConfig
+from lossmith.generate.restrictions import restrictions_for
 from lossmith.losses import Objective, task_span
 from lossmith.models.base_tokenizer import require_end_token
 from lossmith.models.load import Loaded, load_model
@@ -90,9 +91,16 @@ def collator(objective: Objective, tokenizer: Any) -> Collator:
 
 def check_rows(objective: Objective, rows: Mapping[str, Rows], given: Given) -> list[str]:
     """Refuse training rows without positions for a term; returns sentences on terms that find less than they name."""
+    check_answers(given.config.data.answer_schema, given)
     audit = given.prepared.audit
     check_positions(audit["splits"]["train"], objective.terms)
     return [*check_positions_by_task(rows["train"], objective.terms), *unmarked_spans(audit, objective.terms)]
+
+
+def check_answers(schema: Any, given: Given) -> None:
+    """Raise ConfigError where answers cannot be held to the schema: told before training, not after it."""
+    if schema is not None:
+        restrictions_for(given.config.generate, given.tokenizer, schema=schema)
 
 
 def load(model: ModelConfig, given: Given, training: bool) -> Loaded:
