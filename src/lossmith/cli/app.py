@@ -24,6 +24,7 @@ from lossmith.cli import (
     inspect,
     listing,
     merge,
+    plan,
     playground,
     predict,
     prepare,
@@ -44,6 +45,7 @@ SECTIONS: Mapping[str, tuple[tuple[str, Callable[..., None]], ...]] = {
         ("list", listing.list_),
         ("config", config.config),
         ("doctor", doctor.doctor),
+        ("plan", plan.plan),
     ),
     "A run and its stages": (
         ("run", run.run),

@@ -49,8 +49,8 @@ def run_evidence(run: RunFolder, config: Config, split: str, *, progress: Progre
 
     Read are `evaluate.evidence_documents` records at most, drawn by seed. `nearest` are the chunks of the whole split
     with the largest cosine to a query, no text twice; `terms`, `usage` and `overlap` are of the records read, and
-    `similarity` is that of the queries themselves. `about` is the class that evidence speaks for, None where that is what
-    is predicted. Raises DataError for a split without records.
+    `similarity` is that of the queries themselves. `about` is the class that evidence speaks for, None where that is
+    what is predicted. Raises DataError for a split without records.
     """
     prepared = prepare_config(config)
     file = prepared.split_file(split)

@@ -34,7 +34,7 @@ from lossmith.models.source import Source, find_source
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_SEQUENCE, _FEATURES = "SEQ_CLS", "FEATURE_EXTRACTION"
+SEQUENCE, FEATURES = "SEQ_CLS", "FEATURE_EXTRACTION"
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,13 @@ def load_classifier(
     """
     require_pad_token(tokenizer, str(config.base))
     lora = training and config.resolved_adapter == "lora"
-    pooling = _pooling_of(config)
+    pooling = pooling_of(config)
     if pooling is None:
         body = _native(config, tokenizer, head, precision=precision, seed=seed, training=training)
     else:
         body = _backbone(config, tokenizer, precision=precision, seed=seed, training=training)
     model, notes, warnings = body.model, [*body.added.notes, *body.notes], [*body.added.warnings]
-    kind = _SEQUENCE if pooling is None else _FEATURES
+    kind = SEQUENCE if pooling is None else FEATURES
     if training and config.load_in_4bit:
         model = prepared_for_4bit(model, lora)
     if body.source is not None and body.source.adapter is not None:
@@ -93,7 +93,7 @@ def load_classifier(
     return finished(model, config, tokenizer, precision=precision, training=training, notes=notes, warnings=warnings)
 
 
-def _pooling_of(config: ModelConfig) -> Pooling | None:
+def pooling_of(config: ModelConfig) -> Pooling | None:
     """How states become one vector: as the configuration, a head beside the model, or a sentence encoder says.
 
     None where none does: the model's own head knows.

@@ -56,7 +56,7 @@ def checkpoint_bytes(model: Any, optim: str) -> int:
 def most_checkpoints(train: TrainConfig, plan: Plan) -> int:
     """How many checkpoints may lie on the disk at once: those kept, and one that is being written."""
     saves = [
-        _times(getattr(train, f"{what}_strategy"), getattr(train, f"{what}_steps"), plan)
+        times(getattr(train, f"{what}_strategy"), getattr(train, f"{what}_steps"), plan)
         for what in (("save", "eval") if train.load_best_model_at_end else ("save",))
     ]
     if (limit := train.save_total_limit) is None:
@@ -86,8 +86,8 @@ def check_space(run: RunFolder, train: TrainConfig, plan: Plan, model: Any) -> N
     )
 
 
-def _times(strategy: str, steps: int | None, plan: Plan) -> int:
-    """How often a training saves, or evaluates and might save its best."""
+def times(strategy: str, steps: int | None, plan: Plan) -> int:
+    """How often a training saves, or evaluates, by the strategy for it."""
     if strategy == "no":
         return 0
     every = plan.steps_per_epoch if strategy == "epoch" or steps is None else steps

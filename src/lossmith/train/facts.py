@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from lossmith.config.load import training_hash
@@ -15,11 +16,16 @@ from lossmith.config.schema import Config
 from lossmith.losses import Objective
 from lossmith.names import code_hash, import_folders
 
+_STATUS = Path("/proc/self/status")
 _LIBRARIES = ("torch", "transformers", "tokenizers", "peft", "accelerate", "numpy", "pyarrow", "hydra-core")
 
 
 def peak_memory_bytes() -> int:
-    """Peak resident memory of this process so far; on a GPU, the peak of its allocator is added by the trainer."""
+    """Peak resident memory of this process so far; what it holds on a GPU is no part of it."""
+    if _STATUS.exists():
+        # What getrusage tells on Linux begins with the peak of the process that started this one.
+        lines = _STATUS.read_text(encoding="ascii", errors="replace").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)
 

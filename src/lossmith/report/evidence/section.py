@@ -73,6 +73,6 @@ def _told(facts: Mapping[str, Any]) -> str:
     draws = f" Random chunks are the mean of {count(tried_on['draws'], 'draw')}." if tried_on.get("draws") else ""
     about = facts.get("about") or "the prediction"
     return (
-        f"Measured on {of}. Evidence is ranked by how much the log-odds of {about} fall without each chunk, and tried on "
-        f"the probability of that; the bands are 95 % intervals over clusters of records.{draws}"
+        f"Measured on {of}. Evidence is ranked by how much the log-odds of {about} fall without each chunk, and tried "
+        f"on the probability of that; the bands are 95 % intervals over clusters of records.{draws}"
     )
