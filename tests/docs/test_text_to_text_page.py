@@ -1,4 +1,4 @@
-"""docs/text-to-text.md: its data, configurations and commands, in the order they are written."""
+"""docs/text-to-text.md: its data, configurations and commands, in the order they are written; then docs/plan.md's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.command_line import in_this_process
 from tests.docs.pages import blocks
 
 PAGE = Path(__file__).parents[2] / "docs" / "text-to-text.md"
+PLANS = PAGE.with_name("plan.md")
 BRIEF = [
     "train.max_steps=2",
     "train.device=cpu",
@@ -33,8 +34,8 @@ def test_the_page_can_be_followed(
     for block in blocks(PAGE, "yaml"):
         (tmp_path / block.splitlines()[0].removeprefix("# ")).write_text(block, encoding="utf-8")
     call = in_this_process(monkeypatch, capsys)
-    (commands,) = blocks(PAGE, "console")
-    for line in commands.splitlines():
+    commands = [line for page in (PAGE, PLANS) for block in blocks(page, "console") for line in block.splitlines()]
+    for line in commands:
         words = shlex.split(line)[1:]
         done = call(*words, *(BRIEF if words[0] == "run" else []))
         assert done.code == 0, f"{line}\n{done.out[-1500:]}\n{done.err[-1500:]}"

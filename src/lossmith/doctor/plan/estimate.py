@@ -94,6 +94,7 @@ def estimate(config: Config, prepared: Prepared, machine: Machine) -> Estimate:
     task.check(objective, rows, given)
     steps = plan_steps(train, records=len(rows["train"]), processes=processes(), terms=len(objective.terms))
     collate, size = task.collator(objective, given), train.per_device_train_batch_size
+    subject = subject_of(given, objective, collate)
     chosen = {
         "usual": usual_rows(rows["train"], size, seed=config.seed),
         "largest": largest_rows(rows["train"], size),
@@ -103,7 +104,6 @@ def estimate(config: Config, prepared: Prepared, machine: Machine) -> Estimate:
     batches = _Batches(
         collate(chosen["usual"]), collate(chosen["largest"]), None if longest is None else collate(longest)
     )
-    subject = subject_of(given, objective, collate)
     needs = optimizer_needs(train, precision=precision, speed=machine.speed)
     trained = sum(parameter.numel() for parameter in subject.trained)
     memory, traces = _memory(subject, batches, needs, config=config, machine=machine)

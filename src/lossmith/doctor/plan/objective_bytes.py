@@ -16,7 +16,7 @@ from lossmith.losses.tiles import TILE_BYTES, TILE_ROWS
 # Widths between which growth is measured: it is linear, since all arrays are positions x width or without width.
 NARROW = (64, 128)
 # Words of the dense path, whose arrays are all positions x words.
-FEW_WORDS = (512, 1024)
+FEW_WORDS = (4096, 8192)
 
 
 def objective_bytes(
@@ -41,7 +41,7 @@ def objective_bytes(
     states = _States(objective, batch, head, dense, dtype, device)
     with torch.set_grad_enabled(training):
         if dense:
-            return extended(lambda words: states.held(words, min(width, NARROW[0])), FEW_WORDS, vocab)
+            return extended(lambda words: states.held(words, width), FEW_WORDS, vocab)
         rows = min(batch["labels"].numel(), TILE_ROWS)
         # As many words as fill the buffers: with more they are swept block by block.
         words = min(vocab, -(-TILE_BYTES // (4 * rows)))

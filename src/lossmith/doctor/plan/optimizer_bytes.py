@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,11 @@ def optimizer_needs(train: TrainConfig, *, precision: Precision, speed: Speed) -
     arguments = training_arguments(train, output_dir=Path("plan"), seed=0, precision=precision, report_to=[])
     one, other = (_parameters(number, precision.device) for number in (1, 2))
     try:
-        kept, alone, seconds = _step(one, train, arguments, speed)
-        _, both, _ = _step(other, train, arguments, speed)
+        with warnings.catch_warnings():
+            # What an optimizer lacks here, training will say.
+            warnings.simplefilter("ignore")
+            kept, alone, seconds = _step(one, train, arguments, speed)
+            _, both, _ = _step(other, train, arguments, speed)
     except (TypeError, ValueError, ImportError, RuntimeError, NotImplementedError):
         return OptimizerNeeds(state_bytes(train.optim), 0.0, together=False, seconds=0.0)
     numbers = SIDE * SIDE

@@ -38,14 +38,13 @@ class Subject:
     """A model of the meta device as it would train, and how a batch goes through it.
 
     `weights` are the bytes that its weights will take, `unpacked` those of the largest 4-bit weight while it is used.
+    `vocabulary` is None for a class head, whose few outputs are next to nothing.
     """
 
     loaded: Loaded
     forward: Forward
     weights: int
     unpacked: int
-
-    # Of a vocabulary; None for the few outputs of a class head, which are next to nothing.
     vocabulary: Vocabulary | None = None
 
     @property
