@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-TINY = [
+TINY_MODEL = [
     "model.base=scratch-tiny",
     "model.vocab_size=300",
     "model.hidden_size=32",
@@ -15,6 +15,9 @@ TINY = [
     "model.num_attention_heads=2",
     "train.device=cpu",
     "tracking.report_to=[]",
+]
+TINY = [
+    *TINY_MODEL,
     "data.template={prompt: '{{ p }}', answer: '{% span \"items\" %}{{ a }}{% endspan %}{{ b }}'}",
     "data.max_length=600",
     "data.split={validation: 0, test: 0, column: split}",

@@ -9,19 +9,9 @@ from pathlib import Path
 import pytest
 
 from lossmith.train.run import train
+from tests.tiny_runs import TINY_MODEL
 
-SMALL = [
-    "model.base=scratch-tiny",
-    "model.vocab_size=300",
-    "model.hidden_size=32",
-    "model.num_hidden_layers=2",
-    "model.num_attention_heads=2",
-    "train.device=cpu",
-    "train.max_steps=2",
-    "tracking.report_to=[]",
-    "data.max_length=200",
-    "data.split={validation: 0.2, test: 0}",
-]
+SMALL = [*TINY_MODEL, "train.max_steps=2", "data.max_length=200", "data.split={validation: 0.2, test: 0}"]
 HERBS = ("basil", "thyme", "mint", "sage", "dill")
 SHAPES = {
     "chat": ("causal", ["data.template={messages: [{role: user, content: '{{ herb }}?'}, {role: assistant, content: '{{ use }}'}]}"]),

@@ -141,7 +141,7 @@ def test_normalize_reaches_every_text() -> None:
         ("remove_control", "a\x07b\tc\n", "ab\tc\n"),
         ("mask_urls", "see https://a.b/c?d now", "see <url> now"),
         ("mask_users", "hi @user_1, me@host", "hi <user>, me@host"),
-        ("uk_spelling", "the Color of a theater", "the Colour of a theatre"),
+        ("uk_spelling", "Color of a theater", "Colour of a theatre"),
     ],
 )
 def test_text_steps(step: str, text: str, expected: str) -> None:

@@ -8,18 +8,9 @@ from pathlib import Path
 
 import pytest
 
-# Smaller than a machine word of a real model, and of widths that no two parts share by chance.
-TINY = [
-    "model.base=scratch-tiny",
-    "model.vocab_size=300",
-    "model.hidden_size=32",
-    "model.num_hidden_layers=2",
-    "model.num_attention_heads=2",
-    "train.device=cpu",
-    "train.per_device_train_batch_size=3",
-    "tracking.report_to=[]",
-    "data.split={validation: 0.25, test: 0}",
-]
+from tests.tiny_runs import TINY_MODEL
+
+TINY = [*TINY_MODEL, "train.per_device_train_batch_size=3", "data.split={validation: 0.25, test: 0}"]
 WRITTEN = "data.template={prompt: '{{ source }}', answer: ' {% span \"last\" %}{{ target }}{% endspan %}'}"
 READ = "data.template={text: '{{ source }} {{ target }}'}"
 

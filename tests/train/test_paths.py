@@ -90,7 +90,7 @@ def test_a_family_that_is_not_known_trains_densely_and_says_so(build: Callable[.
     model = built.loaded.model.eval()
     batch = built.trainer.work.collate([{**each, "row": number} for number, each in enumerate(ROWS)])
     with torch.no_grad():
-        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
     own = nn.functional.cross_entropy(logits[:, :-1][batch["mask"]], batch["labels"])
     assert evaluated["eval_cross_entropy"] == pytest.approx(float(own), rel=1e-5)
 
@@ -113,6 +113,6 @@ def test_the_losses_of_tokens_under_a_dense_run_are_the_models_own(
     losses = losses_of(run, config, prepare_config(config), rows)
     model = AutoModelForCausalLM.from_pretrained(run.model, dtype=torch.float32).eval()
     with torch.no_grad():
-        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
     own = nn.functional.cross_entropy(logits[:, :-1][batch["mask"]], batch["labels"], reduction="none")
     assert losses == pytest.approx(own.tolist(), rel=1e-4)

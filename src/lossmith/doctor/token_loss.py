@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from lossmith.data.prepare import Prepared
 from lossmith.losses import Objective
 from lossmith.losses.cross_entropy import cross_entropy
 from lossmith.runs import RunFolder
+from lossmith.tasks.task import on_device
 from lossmith.tasks.token_parts import TokenParts
 from lossmith.train.predict import open_model
 from lossmith.train.run import training_state
@@ -32,7 +33,7 @@ def losses_of(run: RunFolder, config: Config, prepared: Prepared, rows: Sequence
     task, loaded, given = open_model(run, config, prepared, allow_other_template=True)
     forward = task.ready(loaded, rows[0], Objective({"cross_entropy": 1.0}), given).forward
     # The positions are those of the run's own objective, which may read the prompt, too.
-    batch = _on(task.collator(Objective(config.objective), given)(rows), given.precision.device)
+    batch = on_device(task.collator(Objective(config.objective), given)(rows), given.precision.device)
     with torch.no_grad(), given.precision.autocast():
         parts = forward(loaded.model, batch)
         assert isinstance(parts, TokenParts), "a task of tokens"
@@ -59,12 +60,3 @@ def position_losses(parts: TokenParts) -> Tensor:
     with torch.no_grad():
         parts.value(Objective.of((replace(term, function=lambda stats, **_: remembered(stats)),)))
     return torch.cat(seen) if seen else torch.zeros(0)
-
-
-def _on(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    def moved(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: moved(inner) for name, inner in value.items()}
-        return value.to(device) if isinstance(value, Tensor) else value
-
-    return {name: moved(value) for name, value in batch.items()}

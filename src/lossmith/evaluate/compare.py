@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,9 @@ def compare_runs(
     folders = [RunFolder(Path(path)) for path in run_folders]
     split = split or _split(folders[0])
     smallest = _smallest_group(folders[0])
-    held = {
-        str(folder.path): read_predictions(folder.predictions(split), smallest_group=smallest) for folder in folders
-    }
+    held = [
+        (str(folder.path), read_predictions(folder.predictions(split), smallest_group=smallest)) for folder in folders
+    ]
     asked = metrics or _shared_metrics(folders)
     return {"split": split} | compare_predictions(
         held, asked, how=Resampling(resamples, seed), permutations=permutations
@@ -48,25 +48,25 @@ def compare_runs(
 
 
 def compare_predictions(
-    held: Mapping[str, Predictions],
+    held: Sequence[tuple[str, Predictions]],
     metrics: Sequence[str],
     *,
     how: Resampling,
     permutations: int = PERMUTATIONS,
 ) -> dict[str, Any]:
-    """Compare each further set of predictions with the first, as `compare_runs` does runs; `held` names them.
+    """Compare each further set of predictions with the first, as `compare_runs` does runs; each comes with its name.
 
     Raises InputError where they are of different records or targets.
     """
-    (first_name, first), *others = held.items()
+    (first_name, first), *others = held
     measures = find_measures(metrics, first.classes)
-    same = {name: aligned(first, other) for name, other in others}
+    same = [(name, aligned(first, other)) for name, other in others]
     clusters = first.clusters
     own = {name: measure.score(first) for name, measure in measures.items()}
     comparisons = [
         _comparison(name, measure, (own[name], measure.score(other)), clusters, how, permutations)
         | {"run": run, "against": first_name}
-        for run, other in same.items()
+        for run, other in same
         for name, measure in measures.items()
     ]
     for entry, adjusted in zip(comparisons, holm([one["p"] for one in comparisons]), strict=True):
@@ -74,7 +74,7 @@ def compare_predictions(
     return {
         "n": len(first),
         "clusters": None if clusters is None else int(cluster_codes(clusters).max()) + 1,
-        "runs": list(held),
+        "runs": [name for name, _ in held],
         "resamples": how.resamples,
         "permutations": permutations,
         "seed": how.seed,
@@ -82,7 +82,7 @@ def compare_predictions(
         "comparisons": comparisons,
         "groups": [
             entry | {"run": run, "against": first_name}
-            for run, other in same.items()
+            for run, other in same
             for entry in group_differences(first, other, how)
         ],
     }

@@ -33,7 +33,7 @@ def preset_differences(predictions: Mapping[str, Path], config: Config) -> dict[
     """
     if len(predictions) < 2:
         return None
-    held = {name: _read(path, config) for name, path in predictions.items()}
+    held = [(name, _read(path, config)) for name, path in predictions.items()]
     how = Resampling(config.evaluate.resamples, config.seed)
     return compare_predictions(held, config.evaluate.metrics, how=how)
 

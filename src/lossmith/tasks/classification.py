@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lossmith.config.model import ModelConfig
 from lossmith.errors import ConfigError, LossmithError
@@ -23,7 +23,7 @@ from lossmith.tasks.class_parts import ACCURACY, ClassParts
 from lossmith.tasks.classified import Scored, classified_table, write_classified
 from lossmith.tasks.frozen import on_features
 from lossmith.tasks.rows import Rows
-from lossmith.tasks.task import Given, Pieces, Progress, Ready, Task
+from lossmith.tasks.task import Given, Pieces, Progress, Ready, Task, on_device
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -105,7 +105,7 @@ def ready(loaded: Loaded, row: dict[str, Any], objective: Objective, given: Give
     training = loaded.model.training
     loaded.model.eval()
     with torch.no_grad(), given.precision.autocast():
-        parts = ClassForward()(loaded.model, {**batch, **_on(batch, device)})
+        parts = ClassForward()(loaded.model, on_device(batch, device))
         parts.value(objective)
     loaded.model.train(training)
     found = tuple(parts.logits().shape)
@@ -155,7 +155,7 @@ def answers(loaded: Loaded, rows: Rows, given: Given, progress: Progress | None)
     size, found = given.config.generate.batch_size, dict[int, np.ndarray]()
     for start in range(0, len(asked), size):
         batch = collate([rows[number] for number in asked[start : start + size]])
-        logits = taken.forward(model, {**batch, **_on(batch, device)}).logits()
+        logits = taken.forward(model, on_device(batch, device)).logits()
         assert logits is not None, "a class head has logits"
         found |= zip(batch["rows"].tolist(), logits.double().cpu().numpy(), strict=True)
         if progress is not None:
@@ -165,10 +165,6 @@ def answers(loaded: Loaded, rows: Rows, given: Given, progress: Progress | None)
             yield Scored(number, of_classes(found[number], given))
         else:
             yield Scored(number, error=errors[number])
-
-
-def _on(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    return {name: value.to(device) for name, value in batch.items() if isinstance(value, Tensor)}
 
 
 HEAD = Task(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lossmith.config.model import ModelConfig
 from lossmith.data.criteria import criteria_of
@@ -31,7 +31,7 @@ from lossmith.tasks.classified import Decision, Scored, schema_of, told_of
 from lossmith.tasks.document_vectors import embed, warn_of_cut
 from lossmith.tasks.predictions_file import table_of_rows, write_rows
 from lossmith.tasks.rows import Rows
-from lossmith.tasks.task import Given, Pieces, Progress, Ready, Task
+from lossmith.tasks.task import Given, Pieces, Progress, Ready, Task, on_device
 from lossmith.tasks.vector_rows import VectorCollator, VectorRows
 
 # Chunks of a document that the predictions file names.
@@ -138,7 +138,7 @@ def ready(loaded: Loaded, row: dict[str, Any], objective: Objective, given: Give
     batch = VectorCollator(Truth.of(objective, given))([{**row, "vectors": made_up, "criterion": criterion}])
     model.eval()
     with torch.no_grad():
-        parts = RetrievalForward()(model, _on(batch, device))
+        parts = RetrievalForward()(model, on_device(batch, device))
         parts.value(objective)
     model.train(any(parameter.requires_grad for parameter in model.parameters()))
     if tuple(parts.logits().shape) != (1, len(shape.outputs)) or not bool(torch.isfinite(parts.logits()).all()):
@@ -182,7 +182,7 @@ def answers(loaded: Loaded, rows: Rows, given: Given, progress: Progress | None)
         found: dict[int, np.ndarray] = {}
         if asked:
             batch = collate([own[number] for number in asked])
-            logits = RetrievalForward()(model, _on(batch, device)).logits()
+            logits = RetrievalForward()(model, on_device(batch, device)).logits()
             found = dict(zip(asked, logits.double().cpu().numpy(), strict=True))
         for number in block:
             if number not in found:
@@ -245,10 +245,6 @@ def _evidence(one: Read, given: Given, decision: Decision) -> list[dict[str, Any
         }
         for chunk in order[:EVIDENCE_CHUNKS]
     ]
-
-
-def _on(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    return {name: value.to(device) if isinstance(value, Tensor) else value for name, value in batch.items()}
 
 
 RETRIEVAL = Task(

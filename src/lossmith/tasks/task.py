@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import torch
 from torch import Tensor, nn
 
 from lossmith.config.model import ModelConfig
@@ -140,3 +141,14 @@ def task_of(config: Config) -> Task:
         TASKS[config.task.kind].way(config.task.method).pieces, what="task"
     )
     return found if isinstance(found, Task) else found(config)
+
+
+def on_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """A batch with its tensors on a device, those inside mappings too; all else as it is."""
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: moved(inner) for name, inner in value.items()}
+        return value.to(device) if isinstance(value, Tensor) else value
+
+    return {name: moved(value) for name, value in batch.items()}
